@@ -1,0 +1,274 @@
+"""The JSON API of instances and of this machine. Shapes are a contract; other programs rely on them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import httpx
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from ninja import Query, Router, Schema
+from pydantic import ConfigDict, Field
+
+from accounts.models import User
+from monitoring.gpu import GpuReader
+from monitoring.host import HostReader
+
+from . import services
+from .configuration import clean_configuration
+from .logs import store
+from .models import Instance, Launch, Revision
+from .states import State
+from .vllm import engines
+
+system = Router(tags=["system"])
+models = Router(tags=["models"])
+
+_host = HostReader(Path(settings.LLMOPS_DATA))
+_gpu = GpuReader()
+Json = dict[str, Any]
+
+
+class DeployBody(Schema):
+    """What to deploy. Only shapes are said here; meanings are judged where the form's are."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Any = None
+    preset: Any = None
+    model: Any = None
+    served_name: Any = None
+    engine: Any = None
+    port: Any = None
+    dtype: Any = None
+    max_model_len: Any = None
+    gpu_memory_utilization: Any = None
+    tensor_parallel_size: Any = None
+    gpus: Any = None
+    quantization: Any = None
+    trust_remote_code: Any = None
+    args: Any = None
+    env: Any = None
+    restart_policy: Any = None
+    start: Any = None
+
+
+class LogQuery(Schema):
+    offset: int | None = Field(None, ge=0)  # bytes; absent: the last `limit` lines
+    limit: int = Field(1000, ge=1, le=10_000)  # lines
+    search: str = ""
+    launch: int | None = None  # absent: the last one
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def _utc(at: dt.datetime | None) -> str | None:
+    return at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if at else None
+
+
+def launch_json(launch: Launch) -> Json:
+    return {
+        "id": launch.pk,
+        "state": launch.state,
+        "phase": launch.phase,
+        "progress": launch.progress,
+        "port": launch.port,
+        "pid": launch.pid,
+        "host": launch.host,
+        "started_at": _utc(launch.started_at),
+        "ready_at": _utc(launch.ready_at),
+        "ended_at": _utc(launch.ended_at),
+        "exit_code": launch.exit_code,
+        "error": launch.error,
+    }
+
+
+def instance_json(request: HttpRequest, instance: Instance) -> Json:
+    restart = instance.restart
+    return {
+        "id": instance.pk,
+        "name": instance.name,
+        "served_name": instance.served_name,
+        "model": instance.model,
+        "desired_state": instance.desired_state,
+        "restart": {**restart, "at": _utc(restart["at"])} if restart else None,
+        "endpoint": request.build_absolute_uri("/v1"),
+        "launch": launch_json(instance.last_launch) if instance.last_launch else None,
+    }
+
+
+def _instance(instance_id: int) -> Instance:
+    return get_object_or_404(Instance.objects.visible().select_related("owner", "revision"), pk=instance_id)
+
+
+# ---------------------------------------------------------------- this machine
+
+
+@system.get("/status")
+def status(request: HttpRequest) -> Json:
+    """CPU, memory, disk, GPUs, engines, and instances by state."""
+    engine = engines.find()
+    found = [] if isinstance(engine, engines.Missing) else [engine]
+    counts = Instance.objects.counts_by_state()
+    return {
+        **_host.read().as_json(),
+        "gpus": _gpu.read().as_json()["gpus"],
+        "engines": [
+            {"path": str(one.path), "version": one.version, "accelerator": one.accelerator} for one in found
+        ],
+        "instances": {state.value: counts.get(state.value, 0) for state in State},
+    }
+
+
+@system.get("/gpu")
+def gpu(request: HttpRequest) -> Json:
+    """Per GPU what it is, does and holds; without one an empty list and the reason."""
+    return _gpu.read().as_json()
+
+
+# ---------------------------------------------------------------- instances
+
+
+@models.post("/deploy", response={201: Json})
+def deploy(request: HttpRequest, body: DeployBody) -> tuple[int, Json]:
+    wanted = clean_configuration(body.model_dump(exclude_unset=True), user=_user(request))
+    instance = services.deploy_instance(
+        actor=_user(request),
+        name=wanted.name,
+        served_name=wanted.served_name,
+        config=wanted.config,
+        restart_policy=wanted.restart_policy,
+        start=wanted.start,
+    )
+    return 201, instance_json(request, instance)
+
+
+@models.get("/list")
+def list_instances(request: HttpRequest) -> list[Json]:
+    return [instance_json(request, instance) for instance in Instance.objects.visible().with_last_launch()]
+
+
+@models.get("/{int:instance_id}")
+def get_instance(request: HttpRequest, instance_id: int) -> Json:
+    return instance_json(request, _instance(instance_id))
+
+
+@models.patch("/{int:instance_id}")
+def revise(request: HttpRequest, instance_id: int, body: DeployBody) -> Json:
+    """A new revision of what is given; the rest stays. What runs goes on until it is restarted."""
+    instance = _instance(instance_id)
+    given = body.model_dump(exclude_unset=True)
+    before = {
+        "name": instance.name,
+        "served_name": instance.served_name,
+        "restart_policy": instance.restart_policy,
+        **instance.config,
+    }
+    wanted = clean_configuration({**before, **given}, user=_user(request), instance=instance)
+    services.revise_instance(
+        actor=_user(request),
+        instance=instance,
+        config=wanted.config,
+        served_name=wanted.served_name,
+        restart_policy=wanted.restart_policy,
+    )
+    return instance_json(request, _instance(instance_id))
+
+
+@models.post("/{int:instance_id}/start", response={202: Json})
+def start(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
+    services.start_instance(actor=_user(request), instance=_instance(instance_id))
+    return 202, instance_json(request, _instance(instance_id))
+
+
+@models.post("/{int:instance_id}/stop", response={202: Json})
+def stop(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
+    """Asked again while it is stopping, it is forced."""
+    services.stop_instance(actor=_user(request), instance=_instance(instance_id))
+    return 202, instance_json(request, _instance(instance_id))
+
+
+@models.post("/{int:instance_id}/restart", response={202: Json})
+def restart(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
+    services.restart_instance(actor=_user(request), instance=_instance(instance_id))
+    return 202, instance_json(request, _instance(instance_id))
+
+
+@models.delete("/{int:instance_id}", response={202: Json})
+def remove(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
+    """Stops it first. Its history and logs stay; the name is free again."""
+    instance = _instance(instance_id)
+    services.remove_instance(actor=_user(request), instance=instance)
+    return 202, instance_json(request, instance)
+
+
+# ---------------------------------------------------------------- logs, metrics, history
+
+
+@models.get("/{int:instance_id}/logs")
+def logs(request: HttpRequest, instance_id: int, query: Query[LogQuery]) -> Json:
+    """Lines of the log from a byte offset on; `next_offset` is where to go on."""
+    instance = _instance(instance_id)
+    launch = (
+        get_object_or_404(instance.launches.all(), pk=query.launch) if query.launch else instance.last_launch
+    )
+    if launch is None:
+        return {"lines": [], "next_offset": 0}
+    if query.offset is None and not query.search:
+        page = store.tail(launch.directory, query.limit)
+    else:
+        page = store.read(launch.directory, query.offset or 0, query.limit, query.search)
+    return {
+        "lines": [
+            {"offset": line.offset, "time": line.time, "level": line.level, "text": line.text} for line in page.lines
+        ],
+        "next_offset": page.next_offset,
+    }
+
+
+@models.get("/{int:instance_id}/metrics")
+def engine_metrics(request: HttpRequest, instance_id: int) -> HttpResponse:
+    """The engine's own Prometheus page, relayed."""
+    launch = _instance(instance_id).last_launch
+    if launch is None or not launch.serving:
+        return HttpResponse("The engine does not run.\n", status=503, content_type="text/plain")
+    try:
+        answer = httpx.get(f"{launch.base_url}/metrics", timeout=3.0, follow_redirects=False, trust_env=False)
+    except httpx.HTTPError:
+        return HttpResponse("The engine does not answer.\n", status=502, content_type="text/plain")
+    return HttpResponse(answer.content, status=answer.status_code, content_type=answer.headers.get("content-type"))
+
+
+@models.get("/{int:instance_id}/launches")
+def launches(request: HttpRequest, instance_id: int) -> list[Json]:
+    rows = _instance(instance_id).launches.select_related("revision", "asked_by")[:500]
+    return [
+        {
+            **launch_json(launch),
+            "revision": launch.revision.number,
+            "asked_by": launch.asked_by.username if launch.asked_by else None,
+            "attempt": launch.attempt,
+            "phases": launch.phases,
+            "advice": launch.advice,
+        }
+        for launch in rows
+    ]
+
+
+@models.get("/{int:instance_id}/revisions")
+def revisions(request: HttpRequest, instance_id: int) -> list[Json]:
+    rows: list[Revision] = list(_instance(instance_id).revisions.select_related("author"))
+    return [
+        {
+            "number": revision.number,
+            "author": revision.author.username if revision.author else None,
+            "created": _utc(revision.created),
+            "configuration": revision.config,
+        }
+        for revision in rows
+    ]

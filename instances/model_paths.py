@@ -1,0 +1,36 @@
+"""Where a model may lie: a name on the hub, or a folder inside the model roots."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from django.conf import settings
+
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+
+
+class OutsideRoots(Exception):
+    """The path is not inside the model roots; carries a sentence for the person."""
+
+
+def is_path(model: str) -> bool:
+    """A path begins with a slash, a dot or a tilde; everything else is a hub id."""
+    return model.startswith(("/", ".", "~"))
+
+
+def resolve(model: str) -> str:
+    """A hub id as it is; a path with every symlink followed, which must lie inside the model roots.
+
+    Raises OutsideRoots. Called at the save and again at the start, since a link may have been swapped between.
+    """
+    if not is_path(model):
+        if not HUB_ID.match(model) or ".." in model:
+            raise OutsideRoots(f"“{model}” is neither a hub name like Qwen/Qwen3-8B nor a path.")
+        return model
+    real = Path(model).expanduser().resolve()
+    roots = [root.expanduser().resolve() for root in settings.LLMOPS_MODEL_ROOTS]
+    if not any(real.is_relative_to(root) for root in roots):
+        places = ", ".join(str(root) for root in roots)
+        raise OutsideRoots(f"{model} is outside the folders for models: {places}. LLMOPS_MODEL_ROOTS adds one.")
+    return str(real)

@@ -1,0 +1,280 @@
+"""What a server is: an instance, the revisions of its configuration, and its launches. Facts and predicates only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from pathlib import Path
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import OuterRef, Q, Subquery
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from .states import ENDED, LIVE, SERVING, State, may_move
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+NAME_MESSAGE = _("Use 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit.")
+
+
+class DesiredState(models.TextChoices):
+    RUNNING = "running", _("running")
+    STOPPED = "stopped", _("stopped")
+
+
+class RestartPolicy(models.TextChoices):
+    ON_FAILURE = "on-failure", _("start again after a failure")
+    NEVER = "never", _("never")
+
+
+class InstanceQuerySet(models.QuerySet["Instance"]):
+    def visible(self) -> Self:
+        return self.filter(removed_at__isnull=True)
+
+    def should_run(self) -> Self:
+        return self.visible().filter(desired_state=DesiredState.RUNNING)
+
+    def with_last_launch(self) -> Self:
+        """Each with `last_launch_id`, and its revision and owner at hand: the list pages' query."""
+        newest = Launch.objects.filter(instance=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+        return self.select_related("owner", "revision__author").annotate(last_launch_id=Subquery(newest))
+
+    def counts_by_state(self) -> dict[str, int]:
+        """How many are in each state of their last launch; never launched counts as stopped."""
+        newest = Launch.objects.filter(instance=OuterRef("pk")).order_by("-pk").values("state")[:1]
+        states = self.visible().annotate(last_state=Subquery(newest)).values_list("last_state", flat=True)
+        return dict(Counter(state or State.STOPPED.value for state in states))
+
+    def with_launches(self) -> list[Instance]:
+        """All of them with their last launches at hand: two queries for any number of instances."""
+        instances = list(self.with_last_launch())
+        launches = Launch.objects.select_related("revision", "asked_by", "stopped_by").in_bulk(
+            [instance.last_launch_id for instance in instances if instance.last_launch_id]
+        )
+        for instance in instances:
+            instance.last_launch = launches.get(instance.last_launch_id or 0)
+            if instance.last_launch:
+                instance.last_launch.instance = instance
+        return instances
+
+    def without_live_launch(self) -> Self:
+        return self.exclude(launches__state__in=LIVE)
+
+    def finish_removals(self) -> int:
+        """Hide those that are to be removed and whose process is gone; how many."""
+        return (
+            self.visible()
+            .filter(removing=True)
+            .filter(pk__in=Instance.objects.without_live_launch().values("pk"))
+            .update(removed_at=timezone.now())
+        )
+
+
+class Instance(models.Model):
+    """A named thing that serves a model: what people decided about it. What is observed stands in its launches."""
+
+    name = models.CharField(max_length=63, validators=[RegexValidator(NAME_PATTERN, NAME_MESSAGE)])
+    served_name = models.CharField(max_length=200)  # what clients send as `model`
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="instances")
+    revision = models.ForeignKey("Revision", null=True, on_delete=models.PROTECT, related_name="+")  # to be run next
+    desired_state = models.CharField(max_length=10, choices=DesiredState.choices, default=DesiredState.STOPPED)
+    desired_by = models.ForeignKey(  # who last said so
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    restart_policy = models.CharField(
+        max_length=10, choices=RestartPolicy.choices, default=RestartPolicy.ON_FAILURE
+    )
+    retired_through = models.BigIntegerField(default=0)  # launches up to this id no longer count: start a later one
+    forced_through = models.BigIntegerField(default=0)  # launches up to this id are stopped without grace
+    removing = models.BooleanField(default=False)
+    removed_at = models.DateTimeField(null=True, blank=True)
+    submission = models.UUIDField(null=True, unique=True, editable=False)  # of the form; a double click is one
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects = InstanceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        permissions = [("trust_remote_code", "Can run Python that comes with a model")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(removed_at__isnull=True), name="instance_name_unique_while_visible"
+            )
+        ]
+
+    last_launch_id: int | None  # of `with_last_launch`
+
+    def __str__(self) -> str:
+        return self.name
+
+    @cached_property
+    def last_launch(self) -> Launch | None:
+        """The current launch, or else the last one."""
+        return self.launches.select_related("revision", "asked_by", "stopped_by").order_by("-pk").first()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.revision.config if self.revision else {}
+
+    @property
+    def model(self) -> str:
+        return str(self.config.get("model", ""))
+
+    @property
+    def state(self) -> State:
+        """The last launch's state; never launched: stopped."""
+        return State(self.last_launch.state) if self.last_launch else State.STOPPED
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in LIVE
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == State.RUNNING
+
+    @property
+    def can_chat(self) -> bool:
+        return self.is_running and not self.removing
+
+    @property
+    def can_start(self) -> bool:
+        return not self.is_live and not self.removing and self.restart is None
+
+    @property
+    def can_stop(self) -> bool:
+        return self.is_live or self.restart is not None
+
+    @property
+    def needs_a_person(self) -> bool:
+        return self.state == State.ERROR and self.restart is None
+
+    def wants(self, launch: Launch) -> bool:
+        """Whether this launch is the one that people want to run."""
+        return self.desired_state == DesiredState.RUNNING and launch.pk > self.retired_through
+
+    @property
+    def restart(self) -> dict[str, Any] | None:
+        """`{at, attempt, of}` of the attempt that the supervisor will make by itself, or None."""
+        last = self.last_launch
+        if last is None or last.restart_at is None or not self.wants(last):
+            return None
+        return {"at": last.restart_at, "attempt": last.restart_attempt, "of": settings.RESTART_BUDGET}
+
+
+class Revision(models.Model):
+    """One immutable snapshot of an instance's configuration."""
+
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    config = models.JSONField()  # the keys of the deploy body that make the command: model, dtype, args, env, ...
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("-number",)
+        constraints = [models.UniqueConstraint(fields=["instance", "number"], name="revision_number_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.instance.name} revision {self.number}"
+
+
+class LaunchQuerySet(models.QuerySet["Launch"]):
+    def live(self) -> Self:
+        return self.filter(state__in=LIVE)
+
+    def move(self, launch: Launch, state: State, **facts: Any) -> bool:
+        """Compare-and-set: False when somebody was first. Raises ValueError on a move that the table forbids."""
+        if not may_move(launch.state, state):
+            raise ValueError(f"launch {launch.pk} cannot move from {launch.state} to {state}")
+        moved = self.filter(pk=launch.pk, state=launch.state).update(state=state, **facts) == 1
+        if moved:
+            launch.state = state
+            for name, value in facts.items():
+                setattr(launch, name, value)
+        return moved
+
+    def note(self, launch: Launch, **facts: Any) -> bool:
+        """Write observed facts without a move, if the state is still the one that was seen."""
+        written = self.filter(pk=launch.pk, state=launch.state).update(**facts) == 1
+        if written:
+            for name, value in facts.items():
+                setattr(launch, name, value)
+        return written
+
+
+class Launch(models.Model):
+    """One run of one revision. Only the supervisor writes what it observed here."""
+
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="launches")
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="launches")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.INITIALIZING, db_index=True)
+    phase = models.CharField(max_length=20, blank=True)  # of the start, in vLLM's words
+    progress = models.JSONField(null=True)  # [n, m] within the phase
+    phases = models.JSONField(default=dict)  # {"seen": [...], "seconds": {...}}
+    port = models.PositiveIntegerField(null=True)
+    host = models.CharField(max_length=100)
+    served_name = models.CharField(max_length=200)  # as it was when this launch began
+    pid = models.PositiveIntegerField(null=True)  # the engine's main process
+    engine_key = models.CharField(max_length=64)  # VLLM_API_KEY of this launch alone
+    accelerator = models.CharField(max_length=8, blank=True)
+    engine_version = models.CharField(max_length=40, blank=True)
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    attempt = models.PositiveSmallIntegerField(default=0)  # 0: a person asked; n: the supervisor's nth attempt
+    stopped_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    ready_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    exit_code = models.IntegerField(null=True)  # negative: the signal that ended it
+    error = models.CharField(max_length=500, blank=True)  # the cause in words
+    advice = models.CharField(max_length=500, blank=True)  # what to change
+    evidence = models.TextField(blank=True)  # the engine's own line
+    restart_at = models.DateTimeField(null=True)  # when the supervisor tries again; null: it does not
+    restart_attempt = models.PositiveSmallIntegerField(default=0)
+
+    objects = LaunchQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-pk",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["host", "port"],
+                condition=Q(state__in=sorted(LIVE)) & Q(port__isnull=False),
+                name="launch_port_reserved_while_live",
+            ),
+            models.UniqueConstraint(
+                fields=["instance"], condition=Q(state__in=sorted(LIVE)), name="launch_one_live_per_instance"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"launch {self.pk} of {self.instance.name}"
+
+    @property
+    def directory(self) -> Path:
+        return Path(settings.LLMOPS_DATA) / "launches" / str(self.pk)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def serving(self) -> bool:
+        return self.state in SERVING
+
+    @property
+    def time_to_ready(self) -> dt.timedelta | None:
+        return self.ready_at - self.created if self.ready_at else None
+
+    @property
+    def ran_for(self) -> dt.timedelta:
+        return (self.ended_at or timezone.now()) - self.created

@@ -1,0 +1,171 @@
+"""What people decide about instances. Each call: one transaction, one event, the bell on commit.
+
+They write the desired state only; the supervisor makes it so. Whoever calls has authorised and validated.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+
+from accounts.models import User
+from accounts.services import record_event
+
+from . import announce
+from .models import DesiredState, Instance, Revision
+from .states import State
+
+
+class Refused(Exception):
+    """A decision that cannot be taken now; carries a sentence for the person."""
+
+
+class LimitReached(Refused):
+    """As many instances should run as this console allows."""
+
+
+class NameTaken(Refused):
+    """Another instance that is not removed has this name."""
+
+
+def _record(actor: User, verb: str, instance: Instance, detail: str = "") -> None:
+    record_event(
+        actor=actor, verb=verb, subject=f"instance:{instance.pk}", subject_name=instance.name, detail=detail
+    )
+    announce.decided(instance.pk)
+
+
+def _refuse_beyond_limit(*, but: Instance | None = None) -> None:
+    running = Instance.objects.should_run().exclude(pk=but.pk if but else None).order_by("name")
+    names = list(running.values_list("name", flat=True))
+    limit = settings.LLMOPS_MAX_INSTANCES
+    if len(names) >= limit:
+        raise LimitReached(
+            f"{len(names)} of {limit} instances should run already: {', '.join(names)}. "
+            "Stop one first, or raise LLMOPS_MAX_INSTANCES."
+        )
+
+
+@transaction.atomic
+def deploy_instance(
+    *,
+    actor: User,
+    name: str,
+    served_name: str,
+    config: dict[str, Any],
+    restart_policy: str,
+    start: bool = True,
+    submission: uuid.UUID | None = None,
+) -> Instance:
+    """Make an instance with its first revision. The same `submission` twice gives the same instance.
+
+    Raises LimitReached (nothing is saved) and NameTaken.
+    """
+    if submission and (earlier := Instance.objects.filter(submission=submission).first()):
+        return earlier
+    if Instance.objects.visible().filter(name=name).exists():
+        raise NameTaken(f"There is an instance called {name}. Choose another name, or remove that one.")
+    if start:
+        _refuse_beyond_limit()
+    instance = Instance.objects.create(
+        name=name,
+        served_name=served_name,
+        owner=actor,
+        restart_policy=restart_policy,
+        desired_state=DesiredState.RUNNING if start else DesiredState.STOPPED,
+        desired_by=actor,
+        submission=submission,
+    )
+    _add_revision(instance, actor, config)
+    _record(actor, "deployed" if start else "saved", instance, str(config.get("model", "")))
+    return instance
+
+
+def _add_revision(instance: Instance, actor: User, config: dict[str, Any]) -> Revision:
+    newest = instance.revisions.aggregate(newest=Max("number"))["newest"] or 0
+    revision = Revision.objects.create(instance=instance, number=newest + 1, config=config, author=actor)
+    instance.revision = revision
+    instance.save(update_fields=["revision"])
+    return revision
+
+
+@transaction.atomic
+def revise_instance(
+    *, actor: User, instance: Instance, config: dict[str, Any], served_name: str, restart_policy: str
+) -> Instance:
+    """Save a new revision; what runs goes on until it is restarted."""
+    instance.served_name = served_name
+    instance.restart_policy = restart_policy
+    instance.save(update_fields=["served_name", "restart_policy"])
+    if config != instance.config:
+        revision = _add_revision(instance, actor, config)
+        _record(actor, "changed", instance, f"revision {revision.number}")
+    else:
+        _record(actor, "changed", instance)
+    return instance
+
+
+def _newest_launch_id(instance: Instance) -> int:
+    return instance.launches.aggregate(newest=Max("pk"))["newest"] or 0
+
+
+def _intend(instance: Instance, actor: User, **intent: Any) -> None:
+    Instance.objects.filter(pk=instance.pk).update(desired_by=actor, **intent)
+    instance.refresh_from_db()
+
+
+@transaction.atomic
+def start_instance(*, actor: User, instance: Instance) -> None:
+    """Ask for it to run. Raises LimitReached. Already wanted and not ended: nothing changes."""
+    instance.refresh_from_db()
+    last = instance.last_launch
+    if last and not last.ended and instance.wants(last):
+        return
+    _refuse_beyond_limit(but=instance)
+    _intend(
+        instance,
+        actor,
+        desired_state=DesiredState.RUNNING,
+        retired_through=_newest_launch_id(instance),
+        removing=False,
+    )
+    _record(actor, "started", instance)
+
+
+@transaction.atomic
+def stop_instance(*, actor: User, instance: Instance) -> None:
+    """Ask for it to end. Asked again while it is stopping, the grace is over."""
+    instance.refresh_from_db()
+    last = instance.last_launch
+    if last and last.state == State.STOPPING and instance.desired_state == DesiredState.STOPPED:
+        _intend(instance, actor, forced_through=last.pk)
+        _record(actor, "forced the stop of", instance)
+        return
+    _intend(instance, actor, desired_state=DesiredState.STOPPED)
+    _record(actor, "stopped", instance)
+
+
+@transaction.atomic
+def restart_instance(*, actor: User, instance: Instance) -> None:
+    """Ask for a new launch of the newest revision in place of what runs. Raises LimitReached."""
+    _refuse_beyond_limit(but=instance)
+    _intend(
+        instance,
+        actor,
+        desired_state=DesiredState.RUNNING,
+        retired_through=_newest_launch_id(instance),
+        removing=False,
+    )
+    _record(actor, "restarted", instance)
+
+
+@transaction.atomic
+def remove_instance(*, actor: User, instance: Instance) -> None:
+    """Hide it for good, its history and logs stay; what runs is stopped first."""
+    _intend(instance, actor, desired_state=DesiredState.STOPPED, removing=True)
+    Instance.objects.finish_removals()
+    _record(actor, "removed", instance)

@@ -1,0 +1,158 @@
+"""The supervisor's life: lock, adoption, then a step at every bell and at least every two seconds.
+
+It lives outside the Channels consumer, because Channels throws a consumer away when a handler raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+
+from instances import announce
+from instances.launchers.local import LocalLauncher
+from instances.models import Launch
+from instances.states import State
+from monitoring.announce import readings_taken
+from monitoring.gpu import GpuReader
+from monitoring.host import HostReader
+from monitoring.sampler import Sampler, Target
+
+from . import adoption
+from .readiness import Answer, Endpoint, is_healthy, is_ready
+from .reconcile import Reconciler
+
+log = logging.getLogger(__name__)
+
+TICK = 2.0  # seconds; what a lost bell costs at most
+BUSY_TICK = 0.25  # seconds, while a launch is on its way up or down
+PROBE_EVERY = 0.5  # seconds between probes of a starting engine
+HEALTH_EVERY = 5.0  # seconds from start to start
+BUSY = (State.INITIALIZING, State.STARTING, State.STOPPING)
+
+Result = TypeVar("Result")
+
+
+class Supervisor:
+    """Makes the launches of this host be what people asked for. One per data folder (the caller holds the lock)."""
+
+    def __init__(self) -> None:
+        self.reconciler = Reconciler(LocalLauncher(Path(settings.LLMOPS_DATA) / "launches"))
+        self._bell = asyncio.Event()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="supervisor")
+        self._probes: dict[int, asyncio.Task[None]] = {}
+        self._probed_at: dict[int, float] = {}
+        self._targets: list[Target] = []
+        self._busy = False
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Supervise until cancelled. Engines go on afterwards."""
+        await self._in_thread(adoption.take_up, self.reconciler.launcher)
+        sampler = Sampler(HostReader(Path(settings.LLMOPS_DATA)), GpuReader(), lambda: self._targets)
+        sampling = asyncio.create_task(sampler.run(readings_taken))
+        async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
+            try:
+                while True:
+                    await self._turn(client)
+            finally:
+                sampling.cancel()
+                for probe in self._probes.values():
+                    probe.cancel()
+                self._thread.shutdown(wait=False)
+
+    async def _turn(self, client: httpx.AsyncClient) -> None:
+        """One step, its announcements, the probes that are due, and the wait for the next bell."""
+        self._bell.clear()
+        try:
+            for instance_id in await self._in_thread(self.reconciler.step):
+                await announce.instance_changed(instance_id)
+            launches = await self._in_thread(_live_launches)
+        except DatabaseError as error:  # locked, restarted: engines are untouched, the next tick tries again
+            log.warning("the database does not answer, trying again: %s", error)
+            launches = []
+        self._probe(client, launches)
+        self._targets = [_target(launch) for launch in launches if launch.pid]
+        mark_reconciled()
+        await self._wait(BUSY_TICK if any(launch.state in BUSY for launch in launches) else TICK)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._bell.wait()
+        except TimeoutError:
+            pass
+
+    def _probe(self, client: httpx.AsyncClient, launches: list[Launch]) -> None:
+        """Ask each engine whose time has come; the answer is judged at the next step."""
+        now = time.monotonic()
+        for launch in launches:
+            if launch.state == State.STARTING:
+                ask, every = is_ready, PROBE_EVERY
+            elif launch.serving:
+                ask, every = is_healthy, HEALTH_EVERY
+            else:
+                continue
+            running = self._probes.get(launch.pk)
+            if (running and not running.done()) or now - self._probed_at.get(launch.pk, 0.0) < every:
+                continue
+            self._probed_at[launch.pk] = now
+            self._probes[launch.pk] = asyncio.create_task(self._ask(ask, client, launch))
+
+    async def _ask(
+        self,
+        ask: Callable[[httpx.AsyncClient, Endpoint], Awaitable[Answer]],
+        client: httpx.AsyncClient,
+        launch: Launch,
+    ) -> None:
+        answer = await ask(client, Endpoint(launch.pk, launch.base_url, launch.engine_key, launch.served_name))
+        watched = self.reconciler.watched.get(launch.pk)
+        if watched is not None:
+            watched.answer = answer
+            if answer.ok != launch.serving:  # ready, or missed: no need to wait for the tick
+                self.ring()
+
+    async def _in_thread(self, work: Callable[..., Result], *args: Any) -> Result:
+        """Database work in the supervisor's own thread, so that it never queues behind the pages'."""
+
+        def fresh() -> Result:
+            close_old_connections()
+            return work(*args)
+
+        return await sync_to_async(fresh, thread_sensitive=False, executor=self._thread)()
+
+
+def _live_launches() -> list[Launch]:
+    return list(Launch.objects.live().select_related("instance"))
+
+
+def _target(launch: Launch) -> Target:
+    metrics = f"{launch.base_url}/metrics" if launch.serving else None
+    return Target(subject=f"launch:{launch.pk}", pid=launch.pid, metrics_url=metrics, key=launch.engine_key)
+
+
+def _mark() -> Path:
+    return Path(settings.LLMOPS_DATA) / "reconciled"
+
+
+def mark_reconciled() -> None:
+    _mark().touch()
+
+
+def reconciled_lately() -> bool:
+    """Whether a supervisor, in this process or another one, has made a step in the last ten seconds."""
+    try:
+        return time.time() - _mark().stat().st_mtime < 5 * TICK
+    except FileNotFoundError:
+        return False

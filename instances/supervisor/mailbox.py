@@ -1,0 +1,40 @@
+"""The supervisor's mailbox: a Channels consumer that hears the bell, and the worker that carries it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+from channels.consumer import AsyncConsumer
+from channels.worker import Worker
+
+from instances.announce import SUPERVISOR
+
+from .loop import Supervisor
+
+
+class SupervisorConsumer(AsyncConsumer):
+    """Hands each bell over and returns at once; it never awaits slow work and never raises."""
+
+    supervisor: ClassVar[Supervisor | None] = None  # outlives the consumer, which Channels may replace
+
+    async def wake(self, message: dict[str, Any]) -> None:
+        if self.supervisor is not None:
+            self.supervisor.ring()
+
+
+class SupervisorWorker(Worker):
+    """A Channels worker for the `supervisor` channel, with the supervisor itself as a task beside it.
+
+    Channels makes a consumer only at its first message, so the supervisor is started here, at boot.
+    """
+
+    def __init__(self, application: Any, channels: Any = (SUPERVISOR,), **kwargs: Any) -> None:
+        super().__init__(application, channels=list(channels), **kwargs)
+
+    async def handle(self) -> None:
+        """Supervise and listen until cancelled; a dead part ends the whole, so that it is noticed."""
+        supervisor = SupervisorConsumer.supervisor = Supervisor()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(supervisor.run())
+            tasks.create_task(super().handle())

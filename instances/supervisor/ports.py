@@ -1,0 +1,36 @@
+"""Ports of this host: which are free, and who holds one that is not."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Container, Iterable
+
+import psutil
+
+HOST = "127.0.0.1"
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens there. Bound without SO_REUSEPORT, so that a sharing listener shows too."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT are no listener
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def first_free(candidates: Iterable[int], taken: Container[int]) -> int | None:
+    return next((port for port in candidates if port not in taken and is_free(port)), None)
+
+
+def holder(port: int) -> str:
+    """Who listens there, in words."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except (psutil.Error, PermissionError):
+        pass
+    return "another program"

@@ -1,0 +1,75 @@
+"""Does this launch's own engine answer, and does it do its work?
+
+Never by reading log lines, which a flag can silence. The key proves who answers: vLLM binds with SO_REUSEPORT,
+so a stale engine can share the port and answer for ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+TIMEOUT = 3.0  # seconds
+FIRST_WORK_TIMEOUT = 60.0  # seconds; the first real request may compile
+
+# One small request of each task that an engine may serve; the first that it knows decides.
+WORK: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("/v1/completions", {"prompt": "Hi", "max_tokens": 1, "temperature": 0}),
+    ("/v1/embeddings", {"input": "Hi"}),
+    ("/score", {"text_1": "Hi", "text_2": "Hello"}),
+)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where an engine should answer, and as whom."""
+
+    launch_id: int
+    base_url: str
+    key: str
+    served_name: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    ok: bool
+    why: str = ""  # in words, when not ok
+
+
+async def is_healthy(client: httpx.AsyncClient, endpoint: Endpoint) -> Answer:
+    try:
+        response = await client.get(f"{endpoint.base_url}/health", timeout=TIMEOUT)
+    except httpx.HTTPError as error:
+        return Answer(False, f"/health does not answer ({type(error).__name__})")
+    return Answer(response.status_code == 200, f"/health answers {response.status_code}")
+
+
+async def is_ready(client: httpx.AsyncClient, endpoint: Endpoint) -> Answer:
+    """Health, our key, our model's name, and one real request of the engine's own task."""
+    health = await is_healthy(client, endpoint)
+    if not health.ok:
+        return health
+    headers = {"Authorization": f"Bearer {endpoint.key}"}
+    try:
+        models = await client.get(f"{endpoint.base_url}/v1/models", headers=headers, timeout=TIMEOUT)
+        if models.status_code != 200:
+            return Answer(False, f"somebody else answers on its port: /v1/models gives {models.status_code}")
+        names = {model.get("id") for model in models.json().get("data", [])}
+        if endpoint.served_name not in names:
+            return Answer(False, "the engine on its port serves another model")
+        for path, body in WORK:
+            response = await client.post(
+                endpoint.base_url + path,
+                headers=headers,
+                json={"model": endpoint.served_name, **body},
+                timeout=FIRST_WORK_TIMEOUT,
+            )
+            if response.status_code == 200:
+                return Answer(True)
+            if response.status_code not in (400, 404, 405, 501):
+                break
+    except (httpx.HTTPError, ValueError) as error:
+        return Answer(False, f"the first request failed ({type(error).__name__})")
+    return Answer(False, f"the first request was answered {response.status_code}")

@@ -1,0 +1,43 @@
+"""When a failed launch is tried again. Pure: no clock, no database, no dice of its own."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WINDOW = dt.timedelta(minutes=30)  # failures older than this no longer count
+SETTLED = dt.timedelta(minutes=10)  # RUNNING for so long wipes the slate
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an earlier launch ended."""
+
+    ended_at: dt.datetime
+    ran_for: dt.timedelta  # RUNNING, from ready to its end
+
+
+@dataclass(frozen=True)
+class Restart:
+    at: dt.datetime
+    attempt: int  # 1 is the first one after a failure
+
+
+def next_restart(failures: Sequence[Ending], *, budget: int, jitter: float) -> Restart | None:
+    """The next attempt after `failures` (newest first, since a person last asked), or None when the budget is spent.
+
+    Delay min(10 * 2^(n-1), 300) s, stretched by `jitter` (-0.25 to 0.25).
+    """
+    newest = failures[0]
+    counted = 0
+    for failure in failures:
+        if newest.ended_at - failure.ended_at > WINDOW:
+            break
+        counted += 1
+        if failure.ran_for >= SETTLED:
+            break
+    if counted > budget:
+        return None
+    delay = min(10.0 * 2 ** (counted - 1), 300.0) * (1 + jitter)
+    return Restart(at=newest.ended_at + dt.timedelta(seconds=delay), attempt=counted)

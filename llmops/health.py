@@ -1,0 +1,42 @@
+"""For the programs that watch this console: is it alive, does it supervise, what does it measure."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET
+
+from accounts.services import owner_of_key
+from instances.prometheus import InstanceCollector
+from instances.supervisor.loop import reconciled_lately
+from monitoring import prometheus
+
+_registry = prometheus.registry(Path(settings.LLMOPS_DATA))
+_registry.register(InstanceCollector())
+
+
+@login_not_required
+@require_GET
+def healthz(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@login_not_required
+@require_GET
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 once the supervisor reconciles."""
+    ready = reconciled_lately()
+    text = "ready\n" if ready else "the supervisor does not reconcile (yet)\n"
+    return HttpResponse(text, status=200 if ready else 503, content_type="text/plain")
+
+
+@login_not_required  # judged here: a scraper has a key, not a session
+@require_GET
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Our own Prometheus page."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if not request.user.is_authenticated and not (scheme.lower() == "bearer" and owner_of_key(secret.strip())):
+        return HttpResponse("A bearer API key is needed.\n", status=401, content_type="text/plain")
+    body, content_type = prometheus.page(_registry)
+    return HttpResponse(body, content_type=content_type)

@@ -1,0 +1,135 @@
+"""A real console for tests: `manage.py serve` in a process of its own, on a data folder and a port of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+FAKE_VLLM = ROOT / "tests" / "fakes" / "vllm"
+Value = TypeVar("Value")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(look: Callable[[], Value], *, within: float = 30.0, what: str = "") -> Value:
+    """The first true value of `look`, asked again and again until the deadline (seconds)."""
+    deadline = time.monotonic() + within
+    while not (value := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within} s: {what or look}; last seen: {value!r}")
+        time.sleep(0.05)
+    return value
+
+
+class Console:
+    """Started, killed and started again on the same data; `close` leaves no process behind."""
+
+    def __init__(self, data: Path, *, vllm: Path | None = FAKE_VLLM, **environment: str) -> None:
+        self.data = data
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("LLMOPS_", "DJANGO_"))},
+            **{name: os.environ[name] for name in ("LLMOPS_ENGINES", "LLMOPS_VLLM") if name in os.environ},
+            "LLMOPS_DATA": str(data),
+            "LLMOPS_BIND": f"127.0.0.1:{self.port}",
+            **({"LLMOPS_VLLM": str(vllm)} if vllm else {}),
+            **environment,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.key = ""
+
+    def manage(self, *arguments: str, **environment: str) -> str:
+        """The output of a management command; raises CalledProcessError."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=180,
+        )
+        return done.stdout
+
+    @property
+    def output(self) -> str:
+        return (self.data / "console.out").read_text()
+
+    def start(self) -> None:
+        self.data.mkdir(exist_ok=True)
+        with (self.data / "console.out").open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "manage.py"), "serve"],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        eventually(self.is_ready, within=60, what="the console is ready")
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"the console ended with {self.process.returncode}:\n{self.output}")
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def make_administrator(self, username: str = "mia", password: str = "a-long-password") -> None:
+        self.manage(
+            "createsuperuser",
+            "--noinput",
+            DJANGO_SUPERUSER_USERNAME=username,
+            DJANGO_SUPERUSER_PASSWORD=password,
+            DJANGO_SUPERUSER_EMAIL="",
+        )
+        self.key = self.manage("create_api_key", username).split()[-1]
+
+    def api(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return httpx.request(method, self.url + path, headers=headers, timeout=30, **options)
+
+    def instance(self, instance_id: int) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api("GET", f"/api/models/{instance_id}").json()
+        return answer
+
+    def reaches(self, instance_id: int, state: str, *, within: float = 60.0) -> dict[str, Any]:
+        """The instance once its launch is in this state."""
+
+        def seen() -> dict[str, Any] | None:
+            instance = self.instance(instance_id)
+            return instance if (instance.get("launch") or {}).get("state") == state else None
+
+        found = eventually(seen, within=within, what=f"instance {instance_id} is {state}; {self.instance(instance_id)}")
+        assert found is not None
+        return found
+
+    def end(self, number: int = signal.SIGTERM, *, within: float = 20.0) -> int:
+        """Signal the console itself, not its engines; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(within)
+        self.process = None
+        return code
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.end(signal.SIGKILL)
+        if (self.data / "db.sqlite3").exists():
+            self.manage("stop_engines")
