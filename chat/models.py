@@ -7,9 +7,9 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.utils.functional import cached_property
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from accounts.models import User
 from instances.models import Instance
@@ -25,7 +25,9 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 class Conversation(models.Model):
     """What one person said to models, and what they answered."""
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations"
+    )
     instance = models.ForeignKey(  # asked next; null when its row is gone
         Instance, null=True, blank=True, on_delete=models.SET_NULL, related_name="conversations"
     )
@@ -40,7 +42,7 @@ class Conversation(models.Model):
         indexes = [models.Index(fields=["owner", "-updated"], name="conversation_by_owner")]
 
     def __str__(self) -> str:
-        return self.title
+        return f"conversation {self.pk}"  # not its title: an administrator does not read along
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
@@ -75,10 +77,12 @@ class Message(models.Model):
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
     completion_tokens = models.PositiveIntegerField(null=True, blank=True)
     first_token_ms = models.PositiveIntegerField(null=True, blank=True)  # from the request on
-    reasoning_ms = models.PositiveIntegerField(null=True, blank=True)  # from the first token to the first of the text
+    reasoning_ms = models.PositiveIntegerField(
+        null=True, blank=True
+    )  # from the first token to the text's first
     duration_ms = models.PositiveIntegerField(null=True, blank=True)  # from the request to the last token
     served_by = models.CharField(max_length=200, blank=True)  # the instance's name, as it was then
-    heard_at = models.DateTimeField(null=True, blank=True)  # while writing: when its stream last gave a sign of life
+    heard_at = models.DateTimeField(null=True, blank=True)  # while writing: its stream's last sign of life
     stop_asked = models.BooleanField(default=False)  # by its reader; the stream that writes it then ends
     created = models.DateTimeField(auto_now_add=True)
 
@@ -88,12 +92,14 @@ class Message(models.Model):
         ordering = ("pk",)
         constraints = [
             models.UniqueConstraint(
-                fields=["conversation"], condition=Q(state="writing"), name="message_one_writing_per_conversation"
+                fields=["conversation"],
+                condition=Q(state="writing"),
+                name="message_one_writing_per_conversation",
             )
         ]
 
     def __str__(self) -> str:
-        return f"{self.role} {self.pk}: {self.text[:40]}"
+        return f"message {self.pk} of {self.conversation_id}"
 
     @property
     def is_mine(self) -> bool:
@@ -109,21 +115,41 @@ class Message(models.Model):
         return not self.is_mine and not self.is_writing
 
     @property
-    def html(self) -> SafeString:
-        return render_markdown(self.text)
+    def anchor(self) -> str:
+        """The id of its bubble on the page."""
+        return f"message-{self.pk}"
 
     @property
-    def first_token_seconds(self) -> float | None:
-        return None if self.first_token_ms is None else self.first_token_ms / 1000
+    def html(self) -> SafeString:
+        return render_markdown(self.text, anchor=self.anchor)
 
     @property
     def reasoning_seconds(self) -> float | None:
         return None if self.reasoning_ms is None else self.reasoning_ms / 1000
 
-    @cached_property
+    @property
     def tokens_per_second(self) -> float | None:
         """Tokens after the first, over the time since the first; None when that says nothing."""
         if self.completion_tokens is None or self.first_token_ms is None or self.duration_ms is None:
             return None
         seconds = (self.duration_ms - self.first_token_ms) / 1000
         return (self.completion_tokens - 1) / seconds if seconds > 0 and self.completion_tokens > 1 else None
+
+    @property
+    def figures(self) -> str:
+        """What stands under an answer, as far as known: "204 tokens · 118 tokens/s · first token 84 ms"."""
+        parts = []
+        if self.completion_tokens:
+            parts.append(
+                ngettext("%(count)s token", "%(count)s tokens", self.completion_tokens)
+                % {"count": f"{self.completion_tokens:,}"}
+            )
+        if (speed := self.tokens_per_second) is not None:
+            parts.append(
+                _("%(speed)s tokens/s") % {"speed": f"{speed:.1f}" if speed < 100 else f"{speed:,.0f}"}
+            )
+        if self.first_token_ms is not None:
+            first = self.first_token_ms
+            time = f"{first} ms" if first < 1000 else f"{first / 1000:.1f} s"
+            parts.append(_("first token %(time)s") % {"time": time})
+        return " · ".join(parts)

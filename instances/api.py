@@ -27,8 +27,8 @@ from .vllm import engines
 system = Router(tags=["system"])
 models = Router(tags=["models"])
 
-_host = HostReader(Path(settings.LLMOPS_DATA))
-_gpu = GpuReader()
+host_reader = HostReader(Path(settings.LLMOPS_DATA))
+gpu_reader = GpuReader()
 Json = dict[str, Any]
 
 
@@ -116,8 +116,8 @@ def status(request: HttpRequest) -> Json:
     found = [] if isinstance(engine, engines.Missing) else [engine]
     counts = Instance.objects.counts_by_state()
     return {
-        **_host.read().as_json(),
-        "gpus": _gpu.read().as_json()["gpus"],
+        **host_reader.read().as_json(),
+        "gpus": gpu_reader.read().as_json()["gpus"],
         "engines": [
             {"path": str(one.path), "version": one.version, "accelerator": one.accelerator} for one in found
         ],
@@ -128,7 +128,7 @@ def status(request: HttpRequest) -> Json:
 @system.get("/gpu")
 def gpu(request: HttpRequest) -> Json:
     """Per GPU what it is, does and holds; without one an empty list and the reason."""
-    return _gpu.read().as_json()
+    return gpu_reader.read().as_json()
 
 
 # ---------------------------------------------------------------- instances
@@ -219,10 +219,8 @@ def logs(request: HttpRequest, instance_id: int, query: Query[LogQuery]) -> Json
     )
     if launch is None:
         return {"lines": [], "next_offset": 0}
-    if query.offset is None and not query.search:
-        page = store.tail(launch.directory, query.limit)
-    else:
-        page = store.read(launch.directory, query.offset or 0, query.limit, query.search)
+    newest = query.offset is None and not query.search
+    page = store.read(launch.directory, query.offset or 0, query.limit, query.search, tail=newest)
     return {
         "lines": [
             {"offset": line.offset, "time": line.time, "level": line.level, "text": line.text} for line in page.lines

@@ -19,13 +19,11 @@ from . import model_paths
 from .models import NAME_MESSAGE, NAME_PATTERN, Instance, RestartPolicy
 from .presets import PRESETS
 from .vllm import engines
-from .vllm.flags import refused_env, refused_flag
+from .vllm.flags import canonical_flag, refused_env, refused_flag
 
 NAMES = re.compile(NAME_PATTERN)
 SERVED_NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
 WORDS = re.compile(r"[A-Za-z0-9_.-]{1,50}")
-FLAGS = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
-VARIABLES = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 GPUS = re.compile(r"[0-9]{1,3}|(GPU|MIG)-[0-9A-Za-z-]{1,60}")
 CONTEXT = re.compile(r"([0-9]+)\s*([km]?)", re.IGNORECASE)
 LONGEST = 4000  # characters of one value
@@ -58,10 +56,13 @@ class Wrong(Exception):
     """One value is not allowed; carries the sentence."""
 
 
-def clean_configuration(data: Mapping[str, Any], *, user: User | AnonymousUser) -> Configuration:
+def clean_configuration(
+    data: Mapping[str, Any], *, user: User | AnonymousUser, instance: Instance | None = None
+) -> Configuration:
     """Judge the body of a deploy, whose numbers may be strings. Raises ConfigurationError with every wrong field.
 
     Of a preset everything else given wins: field by field, `args` and `env` key by key; null takes a value away.
+    With `instance` it is the change of that one, whose name stays.
     """
     errors = {key: _("There is no such field.") for key in data if key not in KNOWN}
     asked = _with_preset(data, errors)
@@ -76,6 +77,8 @@ def clean_configuration(data: Mapping[str, Any], *, user: User | AnonymousUser) 
             errors[field] = str(wrong)
     if "name" not in values:
         errors.setdefault("name", _("Give it a name."))
+    elif instance is not None and values["name"] != instance.name:
+        errors["name"] = _("The name of an instance stays: %(name)s.") % {"name": instance.name}
     if "model" not in values:
         errors.setdefault("model", _("Choose a model: a name on the hub, or a folder."))
     if values.get("trust_remote_code") and not user.has_perm("instances.trust_remote_code"):
@@ -114,7 +117,7 @@ def _with_preset(data: Mapping[str, Any], errors: dict[str, str]) -> dict[str, A
     merged: dict[str, Any] = {**preset.config, **data}
     for key in ("args", "env"):
         if isinstance(ours := preset.config.get(key), dict) and isinstance(theirs := data.get(key), Mapping):
-            spell = _flag_name if key == "args" else str
+            spell = canonical_flag if key == "args" else str
             merged[key] = {**ours, **{spell(name): value for name, value in theirs.items()}}
     return merged
 
@@ -247,25 +250,17 @@ def _restart_policy(value: Any) -> str:
     return str(value)
 
 
-def _flag_name(flag: object) -> str:
-    return str(flag).strip().removeprefix("--").replace("_", "-")
-
-
 def _args(value: Any) -> dict[str, Any]:
-    """Flags by name without dashes; true stands for a flag without a value."""
+    """Flags by their long names without dashes; true stands for a flag without a value."""
     if not isinstance(value, Mapping):
         raise Wrong(_('Use an object of flags and values, like {"seed": 7}.'))
     flags: dict[str, Any] = {}
     for written, setting in value.items():
-        flag = _flag_name(written)
         if setting is None:
             continue
-        if not FLAGS.fullmatch(flag):
-            raise Wrong(_("“%(flag)s” is not the name of a flag.") % {"flag": written})
-        if why := refused_flag(flag):
-            raise Wrong(why)
-        if flag in OWN_FIELDS:
-            raise Wrong(_("--%(flag)s has a field of its own: %(field)s.") % {"flag": flag, "field": OWN_FIELDS[flag]})
+        if why := refused_flag(str(written), setting):
+            raise Wrong(why if str(written).lstrip("-") in why else f"{written}: {why}")
+        flag = canonical_flag(str(written))
         if flag in flags:
             raise Wrong(_("--%(flag)s is given twice.") % {"flag": flag})
         flags[flag] = _setting(flag, setting)
@@ -290,10 +285,8 @@ def _env(value: Any) -> dict[str, str]:
     for name, setting in value.items():
         if setting is None:
             continue
-        if not VARIABLES.fullmatch(str(name)):
-            raise Wrong(_("“%(name)s” is not the name of a variable.") % {"name": name})
         if why := refused_env(str(name)):
-            raise Wrong(why)
+            raise Wrong(why if str(name) in why else f"{name}: {why}")
         try:
             variables[str(name)] = _text(str(int(setting) if isinstance(setting, bool) else setting))
         except Wrong as wrong:
@@ -321,6 +314,3 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
 }
 KNOWN = frozenset(FIELDS) | {"preset"}
 CONFIG_KEYS = tuple(key for key in FIELDS if key not in ("name", "served_name", "engine", "restart_policy", "start"))
-OWN_FIELDS = {
-    key.replace("_", "-"): key for key in CONFIG_KEYS if key not in ("args", "env", "gpus")
-}  # flags that would say a second time what a field says

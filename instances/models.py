@@ -61,6 +61,12 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
                 instance.last_launch.instance = instance
         return instances
 
+    def free_name(self, base: str) -> str:
+        """`base` if no visible instance has it, else `base-2`, `base-3`, ..."""
+        taken = set(self.visible().filter(name__startswith=base[:58]).values_list("name", flat=True))
+        names = (base if n == 1 else f"{base[:58]}-{n}" for n in itertools.count(1))
+        return next(name for name in names if name not in taken)
+
     def without_live_launch(self) -> Self:
         return self.exclude(launches__state__in=LIVE)
 
@@ -147,15 +153,28 @@ class Instance(models.Model):
 
     @property
     def can_stop(self) -> bool:
-        return self.is_live or self.restart is not None
+        return self.is_live or self.is_awaited or self.restart is not None
 
     @property
     def needs_a_person(self) -> bool:
-        return self.state == State.ERROR and self.restart is None
+        return self.state == State.ERROR and self.restart is None and not self.is_awaited
 
     def wants(self, launch: Launch) -> bool:
         """Whether this launch is the one that people want to run."""
         return self.desired_state == DesiredState.RUNNING and launch.pk > self.retired_through
+
+    @property
+    def is_awaited(self) -> bool:
+        """Asked to run, and the supervisor has not begun yet."""
+        last = self.last_launch
+        wanted = self.desired_state == DesiredState.RUNNING and not self.removing
+        return wanted and not self.is_live and (last is None or not self.wants(last))
+
+    @property
+    def is_ending(self) -> bool:
+        """It lives, and nobody wants it any more, whether or not the supervisor has begun to end it."""
+        last = self.last_launch
+        return last is not None and not last.ended and (last.state == State.STOPPING or not self.wants(last))
 
     @property
     def restart(self) -> dict[str, Any] | None:
@@ -186,6 +205,21 @@ class Revision(models.Model):
 class LaunchQuerySet(models.QuerySet["Launch"]):
     def live(self) -> Self:
         return self.filter(state__in=LIVE)
+
+    def with_people(self) -> Self:
+        """Each with all that a line of history tells: one query."""
+        return self.select_related("instance", "revision", "asked_by", "stopped_by")
+
+    def usual_starts(self, models: Collection[str]) -> dict[str, dt.timedelta]:
+        """By model: the median time to ready of its last launches on this host."""
+        if not models:
+            return {}
+        ready = self.filter(host=socket.gethostname(), ready_at__isnull=False, revision__config__model__in=models)
+        rows = ready.order_by("-pk").values_list("revision__config__model", "created", "ready_at")[:200]
+        taken: dict[str, list[dt.timedelta]] = {}
+        for model, created, ready_at in rows:
+            taken.setdefault(model, []).append(ready_at - created)
+        return {model: median(spans) for model, spans in taken.items()}
 
     def move(self, launch: Launch, state: State, **facts: Any) -> bool:
         """Compare-and-set: False when somebody was first. Raises ValueError on a move that the table forbids."""

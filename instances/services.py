@@ -16,7 +16,7 @@ from accounts.models import User
 from accounts.services import record_event
 
 from . import announce
-from .models import DesiredState, Instance, Revision
+from .models import DesiredState, Instance, Launch, Revision
 from .states import State
 
 
@@ -109,8 +109,9 @@ def revise_instance(
     return instance
 
 
-def _newest_launch_id(instance: Instance) -> int:
-    return instance.launches.aggregate(newest=Max("pk"))["newest"] or 0
+def _newest_launch(instance: Instance) -> Launch | None:
+    """Asked anew: what a page has read may have moved on."""
+    return instance.launches.order_by("-pk").first()
 
 
 def _intend(instance: Instance, actor: User, **intent: Any) -> None:
@@ -118,21 +119,26 @@ def _intend(instance: Instance, actor: User, **intent: Any) -> None:
     instance.refresh_from_db()
 
 
-@transaction.atomic
-def start_instance(*, actor: User, instance: Instance) -> None:
-    """Ask for it to run. Raises LimitReached. Already wanted and not ended: nothing changes."""
-    instance.refresh_from_db()
-    last = instance.last_launch
-    if last and not last.ended and instance.wants(last):
-        return
+def _want_a_later_launch(instance: Instance, actor: User, last: Launch | None) -> None:
+    """Raises LimitReached."""
     _refuse_beyond_limit(but=instance)
     _intend(
         instance,
         actor,
         desired_state=DesiredState.RUNNING,
-        retired_through=_newest_launch_id(instance),
+        retired_through=last.pk if last else 0,
         removing=False,
     )
+
+
+@transaction.atomic
+def start_instance(*, actor: User, instance: Instance) -> None:
+    """Ask for it to run. Raises LimitReached. Already wanted and not ended: nothing changes."""
+    instance.refresh_from_db()
+    last = _newest_launch(instance)
+    if last and not last.ended and instance.wants(last):
+        return
+    _want_a_later_launch(instance, actor, last)
     _record(actor, "started", instance)
 
 
@@ -140,7 +146,7 @@ def start_instance(*, actor: User, instance: Instance) -> None:
 def stop_instance(*, actor: User, instance: Instance) -> None:
     """Ask for it to end. Asked again while it is stopping, the grace is over."""
     instance.refresh_from_db()
-    last = instance.last_launch
+    last = _newest_launch(instance)
     if last and last.state == State.STOPPING and instance.desired_state == DesiredState.STOPPED:
         _intend(instance, actor, forced_through=last.pk)
         _record(actor, "forced the stop of", instance)
@@ -152,14 +158,7 @@ def stop_instance(*, actor: User, instance: Instance) -> None:
 @transaction.atomic
 def restart_instance(*, actor: User, instance: Instance) -> None:
     """Ask for a new launch of the newest revision in place of what runs. Raises LimitReached."""
-    _refuse_beyond_limit(but=instance)
-    _intend(
-        instance,
-        actor,
-        desired_state=DesiredState.RUNNING,
-        retired_through=_newest_launch_id(instance),
-        removing=False,
-    )
+    _want_a_later_launch(instance, actor, _newest_launch(instance))
     _record(actor, "restarted", instance)
 
 

@@ -1,18 +1,16 @@
 """For the programs that watch this console: is it alive, does it supervise, what does it measure."""
 
-from pathlib import Path
-
-from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from accounts.services import owner_of_key
+from instances.api import gpu_reader, host_reader
 from instances.prometheus import InstanceCollector
 from instances.supervisor.loop import reconciled_lately
 from monitoring import prometheus
 
-_registry = prometheus.registry(Path(settings.LLMOPS_DATA))
+_registry = prometheus.machine_registry(host_reader.read, gpu_reader.read)
 _registry.register(InstanceCollector())
 
 

@@ -5,7 +5,11 @@ import secrets
 import socket
 from pathlib import Path
 
+import django_stubs_ext
 import environ
+from django.contrib.messages import constants as messages
+
+django_stubs_ext.monkeypatch()  # lets Django's generic classes be written with their type
 
 env = environ.Env()
 
@@ -199,9 +203,9 @@ CORS_ALLOWED_ORIGINS = env.list("LLMOPS_CORS_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/api/.*$"
 
 # ---------------------------------------------------------------- pages
+MESSAGE_TAGS = {messages.SUCCESS: "ok", messages.WARNING: "warn"}  # the words of the look's tones
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGES = [("en", "English")]  # only what is translated as a whole is offered
 TIME_ZONE = env.str("TZ", default="") or "UTC"
 USE_TZ = True
 

@@ -14,6 +14,10 @@ from pathlib import Path
 from instances.launchers import processes
 from instances.launchers.base import Exit, LaunchError, LaunchSpec, Observation, Ref
 
+KEEP_HEAP = {  # glibc gives every buffer back and fetches it again without this: twice the CPU under a flood
+    "MALLOC_TRIM_THRESHOLD_": "2097152",
+    "MALLOC_MMAP_THRESHOLD_": "2097152",
+}
 SHIM = Path(__file__).with_name("shim.py")
 PATIENCE = 10.0  # seconds from the hand-over until a shim that has written nothing is given up
 SHIM_KILLED = "its supervisor process (the shim) was killed"
@@ -33,7 +37,7 @@ class _Identity:
 
 
 class LocalLauncher:
-    """Launcher for this host. Holds no state that matters: all of it stands in the launch directories under `root`."""
+    """Launcher for this host. What matters stands in the launch directories under `root`, not in here."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -56,7 +60,9 @@ class LocalLauncher:
             _write(ref.directory / "spec.json", json.dumps(kept))
             self._shims[ref.launch_id] = _spawn_shim(ref.directory)  # it refuses if there is another one
         except OSError as error:
-            raise LaunchError(f"This host could not take launch {spec.launch_id}: {error.strerror}.") from error
+            raise LaunchError(
+                f"This host could not take launch {spec.launch_id}: {error.strerror}."
+            ) from error
         return ref
 
     def running(self) -> list[Ref]:
@@ -66,13 +72,19 @@ class LocalLauncher:
         return [
             ref
             for ref in sorted(refs, key=lambda ref: ref.launch_id)
-            if (ref.directory / "spec.json").exists() and _exit(ref.directory) is None and not _lost(ref.directory)
+            if (ref.directory / "spec.json").exists()
+            and _exit(ref.directory) is None
+            and not _lost(ref.directory)
         ]
 
     def observe(self, ref: Ref) -> Observation:
         self._collect()
         identity = _identity(ref.directory)
-        if identity is not None and identity.boot == processes.boot_id() and processes.is_alive(*identity.shim):
+        if (
+            identity is not None
+            and identity.boot == processes.boot_id()
+            and processes.is_alive(*identity.shim)
+        ):
             exit_ = _exit(ref.directory)  # it may have written it and be about to leave
             return Observation(exit_ is None, _pid(identity), exit_, False)
         exit_ = _exit(ref.directory)
@@ -94,7 +106,9 @@ class LocalLauncher:
             return
         full = False
         try:
-            _write(ref.directory / "stop", str(float(max(0.0, grace))))  # before looking: a shim that begins reads it
+            _write(
+                ref.directory / "stop", str(float(max(0.0, grace)))
+            )  # before looking: a shim that begins reads it
         except OSError:
             full = True
         identity = _identity(ref.directory)
@@ -133,18 +147,20 @@ class LocalLauncher:
         else:
             if _has_begun(ref.directory):
                 return beginning  # it came between; the next look sees it
-            return _lose(ref, None, NOT_BEGUN)  # under the lock: a shim that comes now finds the mark and refuses
+            return _lose(
+                ref, None, NOT_BEGUN
+            )  # under the lock: a shim that comes now finds the mark and refuses
         finally:
             os.close(lock)
 
 
 def _spawn_shim(directory: Path) -> int:
-    """Start the shim of this launch, in a session of its own, with nothing of ours but its folder; returns its pid."""
+    """Start the shim of this launch in a session of its own, with nothing of ours; returns its pid."""
     null = os.devnull
     return os.posix_spawn(
         sys.executable,
         [sys.executable, "-I", "-S", "-X", "utf8", str(SHIM), str(directory)],
-        {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
+        KEEP_HEAP | {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, null, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, null, os.O_WRONLY, 0),
@@ -158,9 +174,9 @@ def _spawn_shim(directory: Path) -> int:
 def _sweep(identity: _Identity, directory: Path) -> list[int]:
     """Kill what a dead shim has left; returns the pids that still live. Nobody else's process is touched.
 
-    Ours are the main process by its pid and start time, whoever writes to the launch's pipe, the main process's
-    session, and all descendants of those. While the main process is gone its session's number may have come to
-    mean another one, so members then count only if they also work in the launch directory.
+    Ours are the main process by its pid and start time, whoever writes to the launch's pipe, the main
+    process's session, and all descendants of those. While the main process is gone its session's number may
+    have come to mean another one, so members then count only if they also work in the launch directory.
     """
     if identity.engine is None:
         return []
@@ -211,6 +227,14 @@ def _write(path: Path, text: str) -> None:
     new.rename(path)
 
 
+def _bring_forward(path: Path, at: float) -> None:
+    """Write down when all is to be killed, by the machine's monotonic clock, unless an earlier time stands there."""
+    with suppress(FileNotFoundError):
+        if float(path.read_text()) <= at:
+            return
+    _write(path, str(at))
+
+
 def _read(path: Path) -> dict[str, object] | None:
     """A JSON object, or None while it is not there or not written yet."""
     try:
@@ -259,7 +283,7 @@ def _lost(directory: Path) -> str:
 
 
 def _lose(ref: Ref, identity: _Identity | None, reason: str) -> Observation:
-    """Settle that a launch is lost: the mark keeps it so, for later looks and for a shim that might still come."""
+    """Settle that a launch is lost: the mark keeps it so for later looks and for a shim that comes late."""
     with suppress(OSError):  # a full disk: the next look comes to the same end
         _write(ref.directory / "lost.json", json.dumps({"reason": reason}))
     return Observation(False, _pid(identity), None, True, reason)

@@ -1,4 +1,5 @@
-"""Processes as /proc shows them. A pid is never trusted alone: its start time says whether it is still the same.
+"""Processes as /proc shows them. A pid is never trusted alone: its start time says whether it is still the
+same.
 
 Standard library only and without dataclasses or typing: the shim imports it and must stay small.
 """
@@ -89,7 +90,7 @@ def send(pid: int, start: int, signum: int) -> bool:
 
 
 def is_alive(pid: int, start: int) -> bool:
-    """Whether the process with this pid and this start time runs. A zombie does not, a reused pid does not."""
+    """Whether the process with this pid and start time runs. A zombie does not, nor does a reused pid."""
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -1,10 +1,10 @@
 """The parent of one engine: starts it, keeps its log, ends its tree, and records how it ended.
 
-Run as `python -I -S shim.py DIRECTORY` in a session of its own, one per launch; it outlives the console. In the
-launch directory it reads `spec.json` and `stop` (the seconds of grace, rewritten by each request to stop, which
-SIGTERM announces) and writes `shim.json` (who is who, before the engine runs), the log, and `exit.json`, whose
-bytes it takes from the disk at the start so that a full disk cannot lose the end of the story. While the first byte
-of `exit.json` is no `{` there is no record yet.
+Run as `python -I -S shim.py DIRECTORY` in a session of its own, one per launch; it outlives the
+console. In the launch directory it reads `spec.json` and `stop` (when everything is to be killed, by the
+monotonic clock; SIGTERM says that it is new or earlier) and writes `shim.json` (who is who, before the
+engine runs), the log, and `exit.json`, whose bytes it takes from the disk at the start so that a full disk
+cannot lose the end of the story. While the first byte of `exit.json` is no `{` there is no record yet.
 
 Standard library only, few modules: one of these runs beside every engine.
 """
@@ -20,6 +20,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 
 if __name__ == "__main__":  # started by path: the two siblings are found from there
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -27,7 +28,7 @@ if __name__ == "__main__":  # started by path: the two siblings are found from t
 from instances.launchers import processes
 from instances.logs.writer import Writer
 
-GRACE = 30.0  # seconds, for a SIGTERM that comes without a `stop` file (the machine going down)
+GRACE = 30.0  # seconds, for a SIGTERM without a `stop` file: the machine goes down, the disk is full
 ORPHAN_GRACE = 5.0  # seconds that children may outlive a main process which ended by itself
 SWEEP_DEADLINE = 10.0  # seconds of SIGKILLs, then what is left is recorded as unswept
 SWEEP_PAUSE = 0.05  # seconds between two looks at the tree
@@ -43,8 +44,9 @@ PR_SET_CHILD_SUBREAPER = 36
 class Shim:
     """Holds one engine from its first instruction to the last of its descendants.
 
-    The main process stays uncollected until the sweep is over, so that its pid and its group cannot be somebody
-    else's when they are signalled. The engine's program begins only after its pid stands in `shim.json`.
+    The main process stays uncollected until the sweep is over, so that its pid and its group cannot be
+    somebody else's when they are signalled. The engine's program begins only after its pid stands in
+    `shim.json`.
     """
 
     def __init__(self, directory: str) -> None:
@@ -70,7 +72,7 @@ class Shim:
             record.flush()
             os.fsync(record.fileno())
         self._write_identity(None)
-        if self._grace_asked() is not None:  # stopped before it began
+        if self._end_asked() is not None:  # stopped before it began
             self._record(None, signal.SIGTERM, "", [])
             return
         try:
@@ -85,7 +87,7 @@ class Shim:
             self.writer.close()
             self._record(None, None, problem, [])
             return
-        if self._grace_asked() is not None:
+        if self._end_asked() is not None:
             self._stop()
         unswept = self._watch()
         for _ in range(LAST_READS):
@@ -100,7 +102,7 @@ class Shim:
         self._record(code if code >= 0 else None, -code if code < 0 else None, "", unswept)
 
     def _watch_signals(self) -> int:
-        """SIGTERM (which the launcher has blocked until now) and SIGCHLD wake the loop; the others are not for us."""
+        """SIGTERM (blocked by the launcher until now) and SIGCHLD wake the loop; others are not for us."""
         wakeup, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         for signum in (signal.SIGTERM, signal.SIGCHLD):
@@ -114,10 +116,8 @@ class Shim:
         """Start the engine in a session of its own; returns why it could not be, or an empty string."""
         self.pipe, output = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.pipe, False)
-        try:
+        with suppress(PermissionError):  # this user's share of pipe memory is used up: less does too
             fcntl.fcntl(self.pipe, fcntl.F_SETPIPE_SZ, PIPE)
-        except PermissionError:
-            pass  # this user's share of pipe memory is used up: the usual size does too
         go, start = os.pipe2(os.O_CLOEXEC)
         failed, report = os.pipe2(os.O_CLOEXEC)
         self.pid = os.fork()
@@ -229,7 +229,8 @@ class Shim:
         if signal.SIGCHLD in received:
             self._collect()
 
-    def _grace_asked(self) -> float | None:
+    def _end_asked(self) -> float | None:
+        """When everything is to be killed, by the monotonic clock, if somebody has asked for a stop."""
         try:
             with open(os.path.join(self.directory, "stop")) as file:
                 return float(file.read())
@@ -238,9 +239,10 @@ class Shim:
 
     def _stop(self) -> None:
         """Ask once, by SIGTERM to the main process alone; a later request can only bring the end nearer."""
-        grace = self._grace_asked()
-        self._hurry(GRACE if grace is None else grace)
-        if not self.asked and not self.main_ended and grace != 0:
+        asked, now = self._end_asked(), time.monotonic()
+        left = GRACE if asked is None else asked - now
+        self._hurry(left)
+        if not self.asked and not self.main_ended and left > 0:
             self.asked = True
             os.kill(self.pid, signal.SIGTERM)  # ours and uncollected, so the pid is still its own
 
@@ -257,20 +259,22 @@ class Shim:
         return [process for process in found if not process.ended]
 
     def _kill(self, alive: list[processes.Process]) -> None:
-        try:
+        with suppress(ProcessLookupError):  # it had no group of its own yet
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it was killed before it had a group of its own
         for process in alive:
-            try:
+            with suppress(PermissionError):  # it has become another user's: reported as unswept in the end
                 processes.send(process.pid, process.start, signal.SIGKILL)
-            except PermissionError:
-                pass  # it has become another user's: reported as unswept in the end
 
     def _record(self, code: int | None, signum: int | None, problem: str, unswept: list[int]) -> None:
         now = time.time()
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}+00:00"
-        ended = {"code": code, "signal": signum, "at": at, "spawn_error": problem[:400], "unswept": unswept[:100]}
+        ended = {
+            "code": code,
+            "signal": signum,
+            "at": at,
+            "spawn_error": problem[:400],
+            "unswept": unswept[:100],
+        }
         fd = os.open(os.path.join(self.directory, "exit.json"), os.O_WRONLY | os.O_CLOEXEC)
         os.pwrite(fd, json.dumps(ended).encode(), 0)
         os.fsync(fd)
@@ -299,10 +303,8 @@ def main(directory: str) -> int:
     os.chdir(directory)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
-            try:
+            with suppress(OSError):  # the descriptor that listed the folder
                 os.close(int(name))  # what the console had open is none of ours
-            except OSError:
-                pass  # the descriptor that listed the folder
     lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

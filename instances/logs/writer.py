@@ -1,12 +1,14 @@
 """What an engine says, kept on disk: stamped by line, under a cap, never in the engine's way.
 
-The log of a launch is one sequence of bytes with logical offsets from 0. The newest part is the file `log`; older
-ones are named `log.<start>-<end>` by the offsets they hold. What the cap has dropped is a gap between two names.
+The log of a launch is one sequence of bytes with logical offsets from 0. The newest part is the file `log`;
+older ones are named `log.<start>-<end>` by the offsets they hold. What the cap has dropped is a gap between
+two names.
 
-A record is `2026-11-25T03:54:48.123Z text` and a terminator: a newline, or a carriage return if the next record
-rewrites this one (a progress bar). A last line that nobody has ended yet is written after DELAY without its
-terminator and continued in place when more of it comes, so whoever reads must be ready to read it again from its
-start. A bar rewritten faster than DELAY keeps its newest state only.
+A record is `2026-11-25T03:54:48.123Z text` and a terminator: a newline, or a carriage return if the next
+record rewrites this one (a progress bar). A last line that nobody has ended yet is written after DELAY
+without its terminator and continued in place when more of it comes, so whoever reads must be ready to read it
+again from its start. A bar that is rewritten faster than DELAY keeps its newest state only, and one that is
+rewritten for very long becomes several lines.
 
 Standard library only and without dataclasses or typing: the shim imports it and must stay small.
 """
@@ -14,6 +16,7 @@ Standard library only and without dataclasses or typing: the shim imports it and
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 
@@ -24,14 +27,15 @@ RETRY = 1.0  # seconds between two tries while the disk is full
 LONGEST = 64 * 1024  # bytes of text in one record; what is longer is broken
 LONGEST_GROUP = 64 * 1024  # bytes of rewrites after which a bar becomes a line of its own
 BROKEN, GOES_ON = " …".encode(), "… ".encode()  # stand where a line was broken
+_SEEN = re.compile(rb"[!-~]")
 UP = b"\x1b[A"  # tqdm ends a lower bar with it; with the newline that follows it means "same line again"
 
 
 class Writer:
     """Keeps at most `cap` bytes of a log in `directory`, and never raises or waits because of the disk.
 
-    Whatever is missing is marked: a broken line by an ellipsis, a full disk by a line that counts what was lost,
-    a dropped middle by the gap between the names of the parts. NUL bytes are left out.
+    Whatever is missing is marked: a broken line by an ellipsis, a full disk by a line that counts what was
+    lost, a dropped middle by the gap between the names of the parts. NUL bytes are left out.
     """
 
     def __init__(
@@ -147,16 +151,18 @@ class Writer:
         self._since = None
 
     def _rewrites(self, line: bytes, stamp: bytes) -> None:
-        """One line with carriage returns in it: of those in the middle only the newest can still be seen."""
-        first, returned, others = line.partition(b"\r")
+        """One line with its carriage returns: what the newest rewrite hides is left out."""
+        if b"\r" not in line:
+            self._extend(line, stamp)
+            return
+        first, *middle, last = line.split(b"\r")
         self._extend(first, stamp)
-        if returned:
+        self._end(b"\r", stamp)
+        newest = next((at for at in range(len(middle) - 1, 0, -1) if _shows(middle[at])), 0)
+        for text in middle[newest:]:
+            self._extend(text, stamp)
             self._end(b"\r", stamp)
-            before, returned, last = others.rpartition(b"\r")
-            if returned:
-                self._extend(before.rstrip(b"\r").rpartition(b"\r")[2], stamp)
-                self._end(b"\r", stamp)
-            self._extend(last, stamp)
+        self._extend(last, stamp)
 
     def _extend(self, text: bytes, stamp: bytes) -> None:
         self._text += text
@@ -185,6 +191,8 @@ class Writer:
             self._out.append(record)
             self._group += STAMP + self._length
         elif self._text:
+            if not _shows(self._text):
+                self._release()  # this one may be empty to the eye, and then the one before it counts
             self._held = record
         self._text, self._length, self._begun = b"", 0, False
 
@@ -199,7 +207,9 @@ class Writer:
         data = b"".join(self._out)
         self._out.clear()
         if self._lost_bytes and self._clock() >= self._retry_at:
-            lost = f"… the disk was full: {self._lost_lines} lines ({self._lost_bytes} bytes) are missing here\n"
+            lost = (
+                f"… the disk was full: {self._lost_lines} lines ({self._lost_bytes} bytes) are missing here\n"
+            )
             marker = (b"" if self._clean_end else b"\n") + self._stamp() + lost.encode()
             if not self._write(marker):
                 self._lost_bytes = self._lost_lines = 0
@@ -219,6 +229,7 @@ class Writer:
         try:
             if self._fd < 0:
                 self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                self._size = os.fstat(self._fd).st_size
             while left:
                 written = os.write(self._fd, left)
                 self._size += written
@@ -242,3 +253,8 @@ class Writer:
                 os.unlink(f"{self._path}.{start}-{end}")
         except OSError:
             return  # the folder is being taken away or the disk fails: go on with the part that is there
+
+
+def _shows(text: bytes) -> bool:
+    """Whether it certainly shows something: what holds an escape sequence may look empty."""
+    return b"\x1b" not in text and b"\xc2" not in text and _SEEN.search(text) is not None

@@ -79,14 +79,17 @@ def spec_of(launch: Launch) -> tuple[LaunchSpec, engines.Engine]:
         raise Obstacle(str(error), "Choose a folder inside the model roots, or a model of the hub.") from error
     assert launch.port is not None
     names = dict.fromkeys((launch.served_name, launch.instance.name))  # both are answered, the first is shown
-    argv = command.serve_argv(
-        str(engine.path), config, served_names=tuple(names), port=launch.port, accelerator=engine.accelerator
-    )
-    environment = command.engine_environment(
-        os.environ,
-        config,
-        api_key=launch.engine_key,
-        accelerator=engine.accelerator,
-        cache_dir=Path(settings.LLMOPS_DATA) / "cache",
-    )
+    try:
+        argv = command.serve_argv(
+            str(engine.path), config, served_names=tuple(names), port=launch.port, accelerator=engine.accelerator
+        )
+        environment = command.engine_environment(
+            os.environ,
+            config,
+            api_key=launch.engine_key,
+            accelerator=engine.accelerator,
+            cache_dir=Path(settings.LLMOPS_DATA) / "cache",
+        )
+    except command.RefusedSetting as error:
+        raise Obstacle(str(error), "Take it out of the configuration.") from error
     return LaunchSpec(launch.pk, argv, environment, launch.directory), engine

@@ -1,9 +1,9 @@
 """What is known to end an engine: the lines that prove it, the sentence for a person, and what to change.
 
-Adding a cause is one entry in CAUSES. The first entry that finds its line wins, so the special stand before the
-general. `cause` and `advice` are format strings over the pattern's named groups; a group that took no part reads
-as an empty text. Patterns see a line without its prefixes, and neither quoted source code nor lines of level
-INFO or WARNING, which give advice in the same words as errors do.
+Adding a cause is one entry in CAUSES. The first entry that finds its line wins, so the special stand before
+the general. `cause` and `advice` are format strings over the pattern's named groups; a group that took no
+part reads as an empty text. Patterns see a line without its prefixes, and neither quoted source code nor lines
+of level INFO or WARNING, which give advice in the same words as errors do.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "bad-choice",
-        (r"error: argument (?P<flag>[^\s:]+): invalid choice: (?P<value>.+?) \(choose from (?P<choices>.+)\)",),
+        (
+            r"error: argument (?P<flag>[^\s:]+): invalid choice: (?P<value>.+?) "
+            r"\(choose from (?P<choices>.+)\)",
+        ),
         "{flag} cannot be {value}.",
         "Choose one of {choices}.",
         final=True,
@@ -93,18 +96,17 @@ CAUSES: tuple[Cause, ...] = (
             r"Free memory on device.*\((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on startup is less than "
             r"desired GPU memory utilization \((?P<share>[\d.]+)",
         ),
-        "{held} of the GPU's {total} GiB are already in use by others, so a memory share of {share} cannot be taken.",
+        "Others already use {held} of the GPU's {total} GiB, so a memory share of {share} cannot be taken.",
         "Stop what else uses the GPU, choose another GPU, or lower the memory share to {largest} or less.",
         derive=_share_left,
     ),
     Cause(
         "context-too-long",
         (
-            r"max seq len \((?P<asked>\d+)\), \((?P<need>[\d.]+) GiB KV cache is needed, which is larger than "
-            r"the available KV cache memory \((?P<have>[\d.]+) GiB\).*"
+            r"max seq len \((?P<asked>\d+)\), \([\d.]+ GiB KV cache is needed.*"
             r"estimated maximum model length is (?P<fits>\d+)",
-            r"max seq len \((?P<asked>\d+)\) is larger than the maximum number of tokens that can be stored in "
-            r"KV cache \((?P<fits>\d+)\)",
+            r"max seq len \((?P<asked>\d+)\) is larger than the maximum number of tokens "
+            r"that can be stored in KV cache \((?P<fits>\d+)\)",
         ),
         "A context of {asked} tokens does not fit into the KV cache; about {fits} tokens do.",
         "Set the context length to {fits} or less, or give the engine more memory.",
@@ -114,8 +116,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "context-too-long",
         (
-            r"max seq len \((?P<asked>\d+)\), \((?P<need>[\d.]+) GiB KV cache is needed, which is larger than "
-            r"the available KV cache memory \((?P<have>[\d.]+) GiB\)",
+            r"max seq len \((?P<asked>\d+)\), \((?P<need>[\d.]+) GiB KV cache is needed, which is larger "
+            r"than the available KV cache memory \((?P<have>[\d.]+) GiB\)",
         ),
         "A context of {asked} tokens needs {need} GiB of KV cache, and {have} GiB are there.",
         "Set a shorter context length, or give the engine more memory.",
@@ -126,7 +128,7 @@ CAUSES: tuple[Cause, ...] = (
         "no-room-for-cache",
         (r"ValueError: No available memory for the cache blocks",),
         "The weights fit, but nothing of the memory share is left for the KV cache.",
-        "Raise the memory share if there is more memory, or choose a smaller model, fewer sequences or eager mode; "
+        "Raise the memory share if more is free, or choose a smaller model, fewer sequences or eager mode; "
         "a shorter context alone does not help.",
         final=True,
     ),
@@ -183,7 +185,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "bfloat16-not-supported",
-        (r"Bfloat16 is only supported on GPUs with compute capability of at least [\d.]+\. Your (?P<card>.+?) GPU",),
+        (r"Bfloat16 is only supported on GPUs with compute capability of at least .*Your (?P<card>.+?) GPU",),
         "This GPU ({card}) cannot compute in bfloat16.",
         "Set the data type to float16.",
         final=True,
@@ -215,8 +217,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "too-few-gpus",
         (
-            r"World size \((?P<asked>\d+)\) is larger than the number of available GPUs(?: \((?P<have>\d+)\))?",
-            r"tensor_parallel_size \((?P<asked>\d+)\) to less than max local gpu count \((?P<have>\d+)\)",
+            r"World size \((?P<asked>\d+)\) is larger than the number of available GPUs",
+            r"tensor_parallel_size \((?P<asked>\d+)\) to less than max local gpu count",
         ),
         "The configuration asks for {asked} GPUs, and there are not that many.",
         "Lower tensor parallel to the number of GPUs that are there.",
@@ -236,8 +238,10 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "gpu-fault",
-        (r"CUDA error: (?P<what>an illegal memory access was encountered|unspecified launch failure"
-         r"|device-side assert triggered|misaligned address|uncorrectable ECC error encountered)",),
+        (
+            r"CUDA error: (?P<what>an illegal memory access was encountered|unspecified launch failure"
+            r"|device-side assert triggered|misaligned address|uncorrectable ECC error encountered)",
+        ),
         "The GPU's program crashed ({what}).",
         "Start it again. If it happens again: eager mode, no speculative decoding, or another version; "
         "a line with NVRM: Xid in the kernel log points at the hardware.",
@@ -312,7 +316,7 @@ CAUSES: tuple[Cause, ...] = (
         "weights-damaged",
         (r"SafetensorError: (?P<why>.+)",),
         "A weights file of the model is damaged or was cut short while downloading.",
-        "Delete the model's files and download them again; if it fails again, the file is broken at its source.",
+        "Delete the model's files and download them again; if it is still damaged, its source is.",
         final=True,
     ),
     Cause(

@@ -12,21 +12,25 @@ from instances.vllm.phases import BY_SLUG
 
 EVIDENCE_LIMIT = 2_000  # characters of a quoted line
 RECENT = 50  # lines; what is older does not explain a SIGKILL
-STARTED = "Application startup complete"  # uvicorn's line: whatever was complained about before, the start survived
+STARTED = (
+    "Application startup complete"  # uvicorn's line: whatever was complained about before, the start survived
+)
 
-# What stands before a message: docker compose, journald, process names (also twice), vLLM's level, time and place.
+# What stands before a message: docker compose, journald, process names (also twice), level and place.
 CONTAINER = re.compile(r"^[\w.-]+ +\| ")
 JOURNAL = re.compile(r"^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ \S+\[\d+\]: ")
 PROCESS = re.compile(r"^\((?P<name>\w[\w.-]*)(?:,? (?:rank|pid|ip)=[\w.:]+)+\) ?")
-LEVEL = re.compile(r"^(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)(?:: +| \d\d-\d\d \d\d:\d\d:\d\d \[?[\w./]+:\d+\] ?)")
+LEVEL = re.compile(
+    r"^(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)(?:: +| \d\d-\d\d \d\d:\d\d:\d\d \[?[\w./]+:\d+\] ?)"
+)
 SOURCE = re.compile(r'^(?: {2}File "| {4,}|\t|raise |\^+$|f?"|Traceback )')  # what a traceback quotes
 EXCEPTION = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Exit|Interrupt)(?:: |$)")
 INNER = re.compile(r"^(?:EngineCore|VllmWorker|Worker|RayWorker)")
 
 # Lines that only pass on that an inner process has failed; its own lines say why.
 PASSED_ON = re.compile(
-    r"Engine core initialization failed|EngineCore failed to start|EngineCore encountered an issue|EngineDeadError"
-    r"|WorkerProc (?:initialization failed|failed to start)|Engine is already dead|MQLLMEngine is already dead"
+    r"Engine core initialization failed|EngineCore failed to start|EngineCore encountered an issue"
+    r"|EngineDeadError|WorkerProc (?:initialization failed|failed to start)|Engine is already dead"
     r"|AsyncLLM output_handler failed|Engine process failed to start|EngineGenerateError"
 )
 
@@ -72,7 +76,7 @@ def diagnose(
     phase: str,
     asked_to_stop: bool = False,
 ) -> Diagnosis:
-    """Why the engine ended, from its log's last lines (a few thousand are enough), its exit and its last phase."""
+    """Why the engine ended, from its log's last lines (a few thousand will do), its exit and last phase."""
     if asked_to_stop:
         return Diagnosis("stopped", "It was stopped on request.", "", "", False)
     if signal is None and exit_code is not None and exit_code < 0:
@@ -147,7 +151,9 @@ def _by_signal(signal: int | None, phase: str) -> Diagnosis | None:
         return None
     if signal == 9:
         cause = f"The engine was killed from outside (SIGKILL){_during(phase)}; its log does not say by whom."
-        advice = "If memory was short, the kernel may have done it: its log (dmesg, journalctl -k) says so then."
+        advice = (
+            "If memory was short, the kernel may have done it: its log (dmesg, journalctl -k) says so then."
+        )
         return Diagnosis("killed", cause, advice, "", False)
     if signal in (1, 2, 15):
         cause = "Somebody outside the console told the engine to stop."
@@ -178,7 +184,9 @@ def _inner_process(complaints: list[LogLine]) -> Diagnosis | None:
 def _unknown(complaints: list[LogLine], exit_code: int | None, phase: str) -> Diagnosis:
     if exit_code in (126, 127):
         cause = "The engine's command could not be executed."
-        return Diagnosis("cannot-execute", cause, "Check that the engine is installed.", _evidence(complaints), True)
+        return Diagnosis(
+            "cannot-execute", cause, "Check that the engine is installed.", _evidence(complaints), True
+        )
     if exit_code == 0:
         cause = f"The engine ended by itself{_during(phase)}, without an error."
         return Diagnosis("ended", cause, "Look at its log, then start it again.", "", False)
@@ -186,7 +194,9 @@ def _unknown(complaints: list[LogLine], exit_code: int | None, phase: str) -> Di
     cause = f"The engine ended with {code}{_during(phase)}."
     evidence = _evidence(complaints)
     advice = "Its last error is quoted below." if evidence else "Its log names no error."
-    return Diagnosis("unknown", cause, advice, evidence, exit_code == 2)  # 2: its command line was not accepted
+    return Diagnosis(
+        "unknown", cause, advice, evidence, exit_code == 2
+    )  # 2: its command line was not accepted
 
 
 def _evidence(complaints: list[LogLine]) -> str:
@@ -204,7 +214,5 @@ def _during(phase: str) -> str:
 
 
 def _last(lines: Iterable[LogLine]) -> LogLine | None:
-    found = None
-    for found in lines:
-        pass
-    return found
+    found = list(lines)
+    return found[-1] if found else None

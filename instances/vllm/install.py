@@ -1,8 +1,8 @@
 """Installs the engine: `python -m instances.vllm.install`, as ./start.sh does at every start.
 
 Guarantees: a complete engine costs no work at all; two starts never install into one folder at once; what was
-cut off or failed is finished by the next run. Ends with 0 when there is an engine, with 3 and two sentences when
-there is none.
+cut off or failed is finished by the next run. Ends with 0 when there is an engine, with 3 and two sentences
+when there is none.
 """
 
 import argparse
@@ -114,13 +114,13 @@ def _ended(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def main(arguments: list[str] | None = None, python: Path = Path(sys.executable)) -> int:
+def main(arguments: list[str], root: Path = ROOT, python: Path = Path(sys.executable)) -> int:
     parser = argparse.ArgumentParser(prog="python -m instances.vllm.install", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only tell whether there is an engine")
     options = parser.parse_args(arguments)
     for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(ending, _ended)
-    found = engines.find() if options.check else install(python=python)
+    found = engines.find(root=root) if options.check else install(root=root, python=python)
     match found:
         case Engine(path, version, kind):
             print(f"      vLLM {version} ({kind.upper()}) in {path.parent.parent}")
@@ -131,4 +131,4 @@ def main(arguments: list[str] | None = None, python: Path = Path(sys.executable)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

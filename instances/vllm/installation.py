@@ -69,9 +69,8 @@ class Failed(Exception):
 class Installation:
     """One attempt at one folder, whose lock the caller holds.
 
-    Guarantees: the folder counts as an engine only after its last step has proved that it answers; a step that
-    was finished by an earlier attempt is not done again; one that was cut off leaves nothing that passes for
-    whole.
+    Guarantees: the folder counts as an engine only after its last step has proved that it answers; what was
+    finished by an earlier attempt is not done again; what was cut off leaves nothing that passes for whole.
     """
 
     folder: Path
@@ -123,7 +122,7 @@ class Installation:
         return for_both | extra | {"bytecode": ("byte code", self._bytecode)}
 
     def _done(self) -> set[str]:
-        """The finished steps: none until the packages are, since a pip that was cut off leaves halves behind."""
+        """The finished steps; none until the packages are, since a pip cut off leaves halves behind."""
         steps = self.folder / "steps"
         done = set(steps.read_text().split()) if steps.exists() else set()
         whole = "packages" in done and (self.folder / "bin/python").exists()
@@ -168,9 +167,12 @@ class Installation:
             (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
 
     def _bytecode(self) -> None:
-        """Without it each start takes twice as long. Exit 1 only tells that some file could not be compiled."""
+        """Without it each start takes twice as long; pip, told not to, would make it on one core only.
+
+        Exit code 1 tells that some file could not be compiled, which any large package has.
+        """
         sites = [str(site) for site in self.folder.glob("lib/python*/site-packages")]
-        self._command([str(self.folder / "bin/python"), "-m", "compileall", "-q", "-j2", *sites], fine=(0, 1))
+        self._command([str(self.folder / "bin/python"), "-m", "compileall", "-q", "-j0", *sites], fine=(0, 1))
 
     def _version(self) -> str:
         try:
@@ -193,9 +195,8 @@ class Installation:
 
     def _pip(self, *arguments: str, packages: int = 0) -> None:
         (self.folder / "tmp").mkdir(exist_ok=True)
-        self._command(
-            [str(self.folder / "bin/python"), "-m", "pip", "install", *arguments], packages=packages
-        )
+        install = [str(self.folder / "bin/python"), "-m", "pip", "install", "--no-compile"]
+        self._command([*install, *arguments], packages=packages)
 
     def _command(self, argv: list[str], *, packages: int = 0, fine: tuple[int, ...] = (0,)) -> str:
         """Run one command to its end, showing how it goes, and return what it said. Raises Failed.

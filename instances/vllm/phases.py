@@ -42,8 +42,8 @@ class Milestone:
     returns: bool = False
 
 
-# The first match wins. "import" stands first because its lines quote what a person entered: a model may be named
-# like any milestone.
+# The first match wins. "import" stands first because its lines quote what a person entered: a model may be
+# named like any milestone.
 MILESTONES = (
     Milestone(
         "import",
@@ -57,7 +57,7 @@ MILESTONES = (
         re.compile(
             r"Starting to load model|Loading (?:\w+ )?checkpoint shards|Multi-thread loading"
             r"|Loading safetensors using|Time spent downloading weights|Initializing model took"
-            r"|Loading (?:model )?weights took|Model loading took|Loading drafter model|Loading model from scratch"
+            r"|Loading (?:model )?weights took|Model loading took|Loading drafter model|Loading model from"
         ),
     ),
     Milestone(
@@ -84,7 +84,10 @@ MILESTONES = (
             r"|memory for KV Cache"
         ),
     ),
-    Milestone("graphs", re.compile(r"Capturing (?:CUDA graph|cudagraph|the model for CUDA graph)|Graph capturing finished")),
+    Milestone(
+        "graphs",
+        re.compile(r"Capturing (?:CUDA graph|cudagraph|the model for CUDA graph)|Graph capturing finished"),
+    ),
     Milestone("warm_up", re.compile(r"\[Autotuner\]|JIT kernel warmup starting|Warming up FlashInfer")),
     Milestone(
         "warm_up",
@@ -102,7 +105,7 @@ FILES = re.compile(r"Fetching (\d+) files")
 
 
 class PhaseReader:
-    """Follows one start, line by line; the phase never falls back because a slower rank says an old line again.
+    """Follows one start, line by line; the phase does not fall back when a slower rank repeats a line.
 
     A phase is entered once. Only a download interrupts: afterwards the phase that it served goes on.
     `progress` is n of m of the current phase, or None where the log does not count.
@@ -134,7 +137,7 @@ class PhaseReader:
         return (self.phase, self.progress) != before
 
     def snapshot(self) -> dict[str, Any]:
-        """Where the start is, as JSON. `seconds`: how long each phase took, up to the last line with a time."""
+        """Where the start is, as JSON. `seconds`: how long each phase took, up to the last line's time."""
         return {
             "phase": self.phase,
             "progress": list(self.progress) if self.progress else None,
@@ -149,7 +152,9 @@ class PhaseReader:
         if self.phase:
             self.started.setdefault(self.phase, at)
             passed = (at - self._latest).total_seconds() if self._latest else 0.0
-            self._spent[self.phase] = self._spent.get(self.phase, 0.0) + max(passed, 0.0)  # clocks may be set back
+            self._spent[self.phase] = self._spent.get(self.phase, 0.0) + max(
+                passed, 0.0
+            )  # clocks may be set back
         self._latest = at
 
     def _reach(self, milestone: Milestone, text: str) -> None:
@@ -173,5 +178,7 @@ class PhaseReader:
             self._files = int(files[1])
         if bar := BAR.search(text):
             self.progress = (int(bar[1]), int(bar[2]))
-        elif (percent := PERCENT.search(text)) and self._files <= 1:  # several bars at once would only flicker
+        elif (
+            percent := PERCENT.search(text)
+        ) and self._files <= 1:  # several bars at once would only flicker
             self.progress = (int(percent[1]), 100)

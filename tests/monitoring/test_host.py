@@ -6,7 +6,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from monitoring import host
 from monitoring.host import HostReader, HostReading, limited_memory
 
 CPU_TIMES = type(psutil.cpu_times())
@@ -26,7 +25,7 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], None]
         spent["busy"] += busy
         spent["idle"] += idle
 
-    monkeypatch.setattr(host.psutil, "cpu_times", cpu_times)
+    monkeypatch.setattr(psutil, "cpu_times", cpu_times)
     return spend
 
 

@@ -1,8 +1,11 @@
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 
 from monitoring.processes import ProcessReader, Usage
@@ -34,10 +37,6 @@ def tree() -> Iterator[subprocess.Popen[str]]:
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     yield process
-    # The child is the parent's only one and ends with the session's signal.
-    import os
-    import signal
-
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
@@ -76,12 +75,10 @@ def test_a_process_that_nobody_collected_yet_is_none() -> None:
 
 
 def test_a_child_that_ends_meanwhile_is_not_counted(tree: subprocess.Popen[str]) -> None:
-    import psutil
-
     reader = ProcessReader()
     reader.tree_usage(tree.pid)
     (child,) = psutil.Process(tree.pid).children()
-    tree.send_signal(19)  # SIGSTOP, so that the parent lives on and does not collect the child
+    tree.send_signal(signal.SIGSTOP)  # so that the parent lives on and does not collect the child
     child.kill()
     until(lambda: usage_of(reader, tree.pid).processes == 1)
 

@@ -1,0 +1,191 @@
+"""Makes `tiny-chat/`, the demo model, from nothing but `dialogues.py`: tokenizer, training, files that vLLM can serve.
+
+    ENGINE_PYTHON demo/train.py [--steps 1000] [--out demo/tiny-chat]
+
+ENGINE_PYTHON is the Python beside an installed `vllm` command: it has torch, transformers and tokenizers. Seeds are fixed; on
+one kind of machine two runs give the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from dialogues import Speaker
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn.functional import cross_entropy
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+VOCABULARY = 2048
+LONGEST = 1024  # tokens: what the preset serves
+END, USER, ASSISTANT, SYSTEM, END_OF_TEXT = "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|endoftext|>"
+SPECIAL = [END_OF_TEXT, END, USER, ASSISTANT, SYSTEM]
+WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"  # each digit is a piece of its own
+TEMPLATE = (
+    "{% for message in messages %}"
+    "{% set role = message['role'] if message['role'] in ['system', 'assistant'] else 'user' %}"
+    "{{ '<|' + role + '|>' + (message['content'] or '') | trim + '<|end|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+ROWS = [96, 192, 96, 384, 96, 192, 96, LONGEST]  # row lengths in turn: short ones teach first answers, long ones long talks
+TOKENS_A_STEP = 2304
+IGNORED = -100  # not a target
+
+
+def make_tokenizer() -> Tokenizer:
+    """A byte-level BPE that has learned from the same text, so that anything can be written and common words are one token."""
+    speaker = Speaker(seed=1)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[AddedToken(token, special=True) for token in SPECIAL],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    turns = itertools.islice(speaker.turns(), 20_000)
+    text = [part for turn in turns for part in (turn.question, turn.answer)]
+    tokenizer.train_from_iterator([*text, *[" ".join(speaker.plain)] * 200], trainer)
+    return tokenizer
+
+
+class Rows:
+    """Token rows to learn from, with targets only where the model speaks: its answers, and plain text."""
+
+    def __init__(self, tokenizer: Tokenizer, seed: int) -> None:
+        self.tokenizer = tokenizer
+        self.speaker = Speaker(seed)
+        self.special = {token: tokenizer.token_to_id(token) for token in SPECIAL}
+
+    def talk(self, length: int) -> Iterator[tuple[int, bool]]:
+        """Tokens of one conversation, each with whether it is a target."""
+        if self.speaker.rng.random() < 0.1:
+            yield from self.said(SYSTEM, self.speaker.system_prompt())
+        for turn in self.speaker.turns():
+            yield from self.said(USER, turn.question)
+            yield from self.said(ASSISTANT, turn.answer)
+
+    def said(self, role: str, text: str) -> Iterator[tuple[int, bool]]:
+        ours = role == ASSISTANT
+        yield self.special[role], False
+        yield from ((token, ours) for token in self.tokenizer.encode(text).ids)
+        yield self.special[END], ours
+
+    def prose(self, length: int) -> Iterator[tuple[int, bool]]:
+        """Tokens of one piece of plain text, padded with the end of text."""
+        text = self.speaker.prose(words=length // 2)
+        yield from ((token, True) for token in self.tokenizer.encode(text).ids)
+        yield self.special[END_OF_TEXT], True
+        yield from itertools.repeat((self.special[END_OF_TEXT], False))
+
+    def batch(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """`(tokens, targets)`, both of shape (rows, length); a target is the next token, or IGNORED."""
+        rows, targets = [], []
+        for _ in range(TOKENS_A_STEP // length):
+            plain = length == min(ROWS) and self.speaker.rng.random() < 0.16
+            pairs = list(itertools.islice((self.prose if plain else self.talk)(length), length + 1))
+            rows.append([token for token, _ in pairs[:-1]])
+            targets.append([token if wanted else IGNORED for token, wanted in pairs[1:]])
+        return torch.tensor(rows), torch.tensor(targets)
+
+
+def make_model() -> Qwen2ForCausalLM:
+    """A Qwen2 of about one million weights, with random ones."""
+    config = Qwen2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=128,
+        intermediate_size=352,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=LONGEST,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=SPECIAL.index(END),
+        pad_token_id=SPECIAL.index(END_OF_TEXT),
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def learn(model: Qwen2ForCausalLM, rows: Rows, steps: int, peak: float) -> None:
+    """Trains `model` in place: AdamW, a short warm-up, then a straight line down to nothing."""
+    matrices = [weight for weight in model.parameters() if weight.ndim == 2]
+    others = [weight for weight in model.parameters() if weight.ndim != 2]
+    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.97), fused=True)
+    began = time.monotonic()
+    for step in range(steps):
+        rate = peak * min((step + 1) / 60, (steps - step) / (steps - 60))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        tokens, targets = rows.batch(ROWS[step % len(ROWS)])
+        hidden = model.model(input_ids=tokens, use_cache=False).last_hidden_state
+        wanted = targets != IGNORED  # the widest product only where it counts
+        loss = cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if not math.isfinite(loss.item()):
+            raise SystemExit(f"The loss is {loss.item()} at step {step}: nothing was saved.")
+        if step % 50 == 0 or step == steps - 1:
+            print(f"step {step:4}  loss {loss.item():.3f}  {time.monotonic() - began:4.0f} s", flush=True)
+
+
+def save(model: Qwen2ForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
+    """Writes what an engine needs: weights in bfloat16, tokenizer with its chat template, and how to choose tokens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": LONGEST,
+        "eos_token": END,
+        "pad_token": END_OF_TEXT,
+        "clean_up_tokenization_spaces": False,
+        "chat_template": TEMPLATE,
+    }
+    choosing = {
+        "eos_token_id": [SPECIAL.index(END), SPECIAL.index(END_OF_TEXT)],
+        "pad_token_id": SPECIAL.index(END_OF_TEXT),
+        "do_sample": True,
+        "temperature": 0.2,
+        "top_p": 0.9,
+        "top_k": 20,
+    }
+    for name, content in [("tokenizer_config", settings), ("generation_config", choosing)]:
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the tiny demo model.")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--rate", type=float, default=4e-3, help="the highest learning rate")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("tiny-chat"))
+    options = parser.parse_args()
+    torch.manual_seed(7)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    tokenizer = make_tokenizer()
+    model = make_model()
+    print(f"{sum(weight.numel() for weight in model.parameters()):,} weights", flush=True)
+    learn(model, Rows(tokenizer, seed=2), options.steps, options.rate)
+    save(model, tokenizer, options.out)
+    print(f"saved in {options.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+"""What a page shows of an instance, ready to be drawn: the state as a person sees it, phases, figures."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from monitoring.cards import GIB, UNKNOWN, amount
+from monitoring.sampler import Readings, TargetReading
+
+from . import durations
+from .models import Instance, Launch
+from .states import State
+from .vllm.phases import BY_SLUG, PHASES
+
+SHOW = ("all", "live", "needs-you")
+MOVING = frozenset({State.INITIALIZING, State.STARTING})
+
+
+@dataclass(frozen=True)
+class PhaseBar:
+    """One segment of a start. `status`: done, now, fail, or "" for one that was not seen."""
+
+    slug: str
+    label: str
+    status: str
+    value: int | None
+    max: int
+    note: str
+
+
+def phases_of(launch: Launch) -> list[PhaseBar]:
+    """Seven segments in fixed order; each lights when its phase was seen, wherever it stood."""
+    seen = set(launch.phases.get("seen", ()))
+    seconds: Mapping[str, float] = launch.phases.get("seconds", {})
+    bars = []
+    for phase in PHASES:
+        status = _status(launch, phase.slug, seen)
+        value, most = launch.progress if status == "now" and launch.progress else (None, 100)
+        bars.append(
+            PhaseBar(phase.slug, _(phase.label), status, value, most, _note(launch, phase.slug, status, seconds))
+        )
+    return bars
+
+
+def _status(launch: Launch, slug: str, seen: Collection[str]) -> str:
+    if launch.ready_at is None and slug == launch.phase:
+        if launch.state in MOVING:
+            return "now"
+        if launch.state == State.ERROR:
+            return "fail"
+    return "done" if slug in seen else ""
+
+
+def _note(launch: Launch, slug: str, status: str, seconds: Mapping[str, float]) -> str:
+    if status == "fail":
+        return _("failed")
+    if status == "done" and slug in seconds:
+        return durations.precise(seconds[slug])
+    return _("not needed") if status == "" and launch.ready_at else ""
+
+
+class Card:
+    """An instance as a page shows it. Everything that its templates ask for is here; they decide nothing."""
+
+    def __init__(
+        self, instance: Instance, usual: dt.timedelta | None = None, reading: TargetReading | None = None
+    ) -> None:
+        self.instance = instance
+        self.launch = instance.last_launch
+        self.usual = usual
+        self.reading = reading
+
+    @property
+    def id(self) -> str:
+        return f"instance-{self.instance.pk}"
+
+    @cached_property
+    def state(self) -> State:
+        """As observed; but what was just asked for shows at once, before the supervisor has begun with it."""
+        if self.instance.is_ending:
+            return State.STOPPING
+        if self.instance.is_awaited:
+            return State.INITIALIZING
+        return self.instance.state
+
+    @property
+    def label(self) -> str:
+        return _("Removing") if self.instance.removing else str(self.state.label)
+
+    @property
+    def frame(self) -> tuple[object, ...]:
+        """What its head and its buttons depend on; while it stays, only the middle is drawn anew."""
+        one, launch = self.instance, self.launch
+        restart = one.restart["attempt"] if one.restart else None
+        return (self.state, self.label, launch and launch.pk, one.revision_id, restart, self.place, self.usual)
+
+    @property
+    def moving(self) -> bool:
+        return self.state in MOVING
+
+    @property
+    def is_live(self) -> bool:
+        return self.instance.is_live or self.instance.is_awaited
+
+    @property
+    def serving(self) -> bool:
+        return self.state in (State.RUNNING, State.UNHEALTHY)
+
+    @property
+    def place(self) -> str:
+        """What it runs on, as far as a launch has shown it."""
+        if self.launch and self.launch.accelerator == "cpu":
+            return _("CPU")
+        gpus = self.instance.config.get("gpus")
+        return _("GPU %(numbers)s") % {"numbers": ", ".join(map(str, gpus))} if gpus else ""
+
+    @property
+    def shown_model(self) -> str:
+        """A model of the demo folder by words, another path by its last part with its folder, a hub id as it is."""
+        model = self.instance.model
+        if model.startswith(str(settings.DEMO_DIR)):
+            return _("Demo model, ships with the console")
+        return model
+
+    @property
+    def look(self) -> tuple[object, ...]:
+        """What its own page shows of the launch beyond the frame."""
+        launch = self.launch
+        return (self.doing, self.counted, self.phases, launch and launch.error)
+
+    # ------------------------------------------------------------ starting
+
+    @cached_property
+    def phases(self) -> list[PhaseBar]:
+        return phases_of(self.launch) if self.launch else []
+
+    @property
+    def doing(self) -> str:
+        """The phase in words."""
+        if self.launch is None or self.instance.is_awaited or self.launch.state == State.INITIALIZING:
+            return _("Getting ready to start")
+        if phase := BY_SLUG.get(self.launch.phase):
+            return _(phase.sentence)
+        return _("Starting the engine")
+
+    @property
+    def counted(self) -> str:
+        """How far the phase is: `3 of 8`, or `37 %`; empty where the engine does not say."""
+        if self.launch is None or self.instance.is_awaited or not self.launch.progress:
+            return ""
+        n, m = self.launch.progress
+        return f"{n} %" if m == 100 else _("%(n)s of %(m)s") % {"n": n, "m": m}
+
+    @property
+    def left(self) -> str:
+        """`about 40 s left`, by earlier launches of this model here."""
+        if self.usual is None or self.launch is None or self.instance.is_awaited:
+            return ""
+        rest = self.usual - (timezone.now() - self.launch.created)
+        if rest < dt.timedelta(seconds=1):
+            return ""
+        return _("about %(span)s left") % {"span": durations.duration(rest)}
+
+    # ------------------------------------------------------------ ended
+
+    @property
+    def ending(self) -> str:
+        """How the last launch ended, in a few words."""
+        return ending_of(self.launch) if self.launch else _("Never started")
+
+    @property
+    def died_in(self) -> str:
+        if self.launch is None or self.launch.ready_at:
+            return ""
+        phase = BY_SLUG.get(self.launch.phase)
+        return _(phase.label) if phase else ""
+
+    # ------------------------------------------------------------ figures of now
+
+    @property
+    def tokens(self) -> str:
+        rate = self.reading.engine.generation_rate if self.reading and self.reading.engine else None
+        return UNKNOWN if rate is None else amount(rate)
+
+    @property
+    def prompt_tokens(self) -> str:
+        rate = self.reading.engine.prompt_rate if self.reading and self.reading.engine else None
+        return UNKNOWN if rate is None else amount(rate)
+
+    @property
+    def requests(self) -> str:
+        running = self.reading.engine.running if self.reading and self.reading.engine else None
+        return UNKNOWN if running is None else f"{running:,}"
+
+    @property
+    def waiting(self) -> str:
+        waiting = self.reading.engine.waiting if self.reading and self.reading.engine else None
+        return UNKNOWN if waiting is None else f"{waiting:,}"
+
+    @property
+    def first_token(self) -> str:
+        seconds = self.reading.engine.first_token if self.reading and self.reading.engine else None
+        return "" if seconds is None else f"{seconds * 1000:,.0f}"
+
+    @property
+    def cache(self) -> str:
+        percent = self.reading.engine.kv_cache_percent if self.reading and self.reading.engine else None
+        return UNKNOWN if percent is None else f"{percent:.0f}"
+
+    @property
+    def cpu(self) -> str:
+        percent = self.reading.usage.cpu_percent if self.reading and self.reading.usage else None
+        return UNKNOWN if percent is None else f"{percent:,.0f}"
+
+    @property
+    def memory(self) -> str:
+        usage = self.reading.usage if self.reading else None
+        return UNKNOWN if usage is None else amount(usage.memory / GIB)
+
+    @property
+    def processes(self) -> str:
+        usage = self.reading.usage if self.reading else None
+        return UNKNOWN if usage is None else f"{usage.processes:,}"
+
+
+def ending_of(launch: Launch) -> str:
+    """`Stopped by Mia`, the cause of an error, or the state of what has not ended."""
+    if launch.state == State.ERROR:
+        return launch.error or str(State.ERROR.label)
+    if launch.state == State.STOPPED:
+        if launch.stopped_by:
+            return _("Stopped by %(person)s") % {"person": launch.stopped_by.shown_name}
+        return str(State.STOPPED.label)
+    return str(State(launch.state).label)
+
+
+def what_was_asked(launch: Launch, first: bool) -> str:
+    """`Deploy`, `Start`, or `Restart, 1 of 5`."""
+    if launch.attempt:
+        return _("Restart, %(n)s of %(m)s") % {"n": launch.attempt, "m": settings.RESTART_BUDGET}
+    return _("Deploy") if first else _("Start")
+
+
+def cards_of(instances: Iterable[Instance], readings: Readings | None = None) -> list[Card]:
+    """Their cards; one query more while any of them is on its way up."""
+    instances = list(instances)
+    starting = {one.model for one in instances if one.state in MOVING or one.is_awaited}
+    usual = Launch.objects.usual_starts(starting)
+    return [Card(one, usual.get(one.model), reading_of(one, readings)) for one in instances]
+
+
+def reading_of(instance: Instance, readings: Readings | None) -> TargetReading | None:
+    if readings is None or instance.last_launch is None or not instance.is_live:
+        return None
+    return readings.targets.get(f"launch:{instance.last_launch.pk}")
+
+
+def shown(cards: Iterable[Card], show: str) -> list[Card]:
+    if show == "live":
+        return [card for card in cards if card.is_live]
+    if show == "needs-you":
+        return [card for card in cards if card.instance.needs_a_person]
+    return list(cards)
+
+
+def summary(cards: Collection[Card]) -> str:
+    """`1 running, 1 starting, 1 needs you`: what is not the case is left out."""
+    if not cards:
+        return _("Nothing is deployed yet")
+    running = sum(card.serving for card in cards)
+    starting = sum(card.moving for card in cards)
+    stopping = sum(card.state == State.STOPPING for card in cards)
+    needs = sum(card.instance.needs_a_person for card in cards)
+    parts = []
+    if running:
+        parts.append(_("%(n)s running") % {"n": running})
+    if starting:
+        parts.append(_("%(n)s starting") % {"n": starting})
+    if stopping:
+        parts.append(_("%(n)s stopping") % {"n": stopping})
+    if needs:
+        parts.append(ngettext("%(n)s needs you", "%(n)s need you", needs) % {"n": needs})
+    return ", ".join(parts) or _("Nothing runs")

@@ -1,0 +1,235 @@
+"""The WebSockets: what a page is sent while it is open, and the live log. They read, and never write."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.db import DatabaseError
+from django.http import HttpRequest, QueryDict
+from django.utils import translation
+
+from monitoring.announce import GROUP as READINGS
+from monitoring.sampler import Readings
+
+from . import latest
+from .announce import INSTANCES
+from .logs.hub import Hub, Viewer
+from .models import Instance, Launch
+from .pages import Page
+from .pushes import Feed, Reader
+
+log = logging.getLogger(__name__)
+
+TOGETHER = 0.05  # seconds in which several bells are one push
+READINGS_EVERY = 1.0  # seconds between two pushes of figures, at least
+PATIENCE = 1.0  # seconds until a database that did not answer is asked again
+NOT_SIGNED_IN = 4401
+NOT_FOUND = 4404
+FAULT = 1011
+
+
+def signed_in(scope: dict[str, Any]) -> bool:
+    user = scope.get("user")
+    return user is not None and user.is_authenticated and user.is_active
+
+
+def reader_of(scope: dict[str, Any]) -> Reader:
+    """The person's language, form token and address of us, from the socket's own headers."""
+    headers = {name.lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
+    request = HttpRequest()
+    request.COOKIES = dict(scope.get("cookies") or {})
+    request.META["HTTP_ACCEPT_LANGUAGE"] = headers.get(b"accept-language", "")
+    secure = settings.HTTPS or scope.get("scheme") in ("wss", "https")
+    host = headers.get(b"host", "127.0.0.1")
+    return Reader(
+        language=translation.get_language_from_request(request),
+        csrf_token=request.COOKIES.get(settings.CSRF_COOKIE_NAME, ""),
+        address=f"{'https' if secure else 'http'}://{host}/v1",
+    )
+
+
+class LiveConsumer(AsyncWebsocketConsumer):
+    """Keeps one open page true. Bells only wake it: it re-reads, and sends what differs.
+
+    Bursts of bells are one push. A page that says `{"paused": true}` is sent nothing until it resumes, then all.
+    """
+
+    async def connect(self) -> None:
+        if not signed_in(self.scope):
+            await self.close(code=NOT_SIGNED_IN)
+            return
+        page = Page.from_query(self.scope["query_string"].decode("latin-1"))
+        self.feed = Feed(page, reader_of(self.scope))
+        self.feed.readings = latest.readings()
+        self._wake = asyncio.Event()
+        self._changed = True
+        self._measured = self._paused = False
+        self._measured_at = float("-inf")
+        await self.accept()
+        await self.channel_layer.group_add(INSTANCES, self.channel_name)
+        if self.feed.wants_readings:
+            await self.channel_layer.group_add(READINGS, self.channel_name)
+        self._wake.set()
+        self._pushing = asyncio.create_task(self._push())
+        self._pushing.add_done_callback(self._ended)
+
+    async def disconnect(self, code: int) -> None:
+        if hasattr(self, "_pushing"):
+            self._pushing.cancel()
+            await self.channel_layer.group_discard(INSTANCES, self.channel_name)
+            await self.channel_layer.group_discard(READINGS, self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        try:
+            message = json.loads(text_data or "")
+        except ValueError:
+            return
+        if not isinstance(message, dict) or not isinstance(message.get("paused"), bool):
+            return
+        self._paused = message["paused"]
+        if not self._paused:
+            self.feed.forget()
+            self._changed = True
+            self._wake.set()
+
+    async def instance_changed(self, message: dict[str, Any]) -> None:
+        self._changed = True
+        self._wake.set()
+
+    async def readings_taken(self, message: dict[str, Any]) -> None:
+        self.feed.readings = Readings.from_message(message["readings"])
+        latest.hear(self.feed.readings)
+        self._measured = True
+        self._wake.set()
+
+    async def _push(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(TOGETHER)
+            self._wake.clear()
+            if not self._paused:
+                await self._push_once()
+
+    async def _push_once(self) -> None:
+        """Send what is due; a database that does not answer is asked again."""
+        try:
+            if self._changed:
+                self._changed = self._measured = False
+                html = await database_sync_to_async(self.feed.changed)()
+            elif self._measured and self._figures_are_due():
+                self._measured = False
+                html = await sync_to_async(self.feed.measured, thread_sensitive=False)()
+            else:
+                return
+        except DatabaseError as error:
+            log.warning("the database does not answer, trying again: %s", error)
+            self._changed = True
+            asyncio.get_running_loop().call_later(PATIENCE, self._wake.set)
+            return
+        if html:
+            await self.send(text_data=html)
+
+    def _figures_are_due(self) -> bool:
+        loop = asyncio.get_running_loop()
+        wait = self._measured_at + READINGS_EVERY - TOGETHER - loop.time()
+        if wait > 0:
+            loop.call_later(wait, self._wake.set)
+            return False
+        self._measured_at = loop.time()
+        return True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A push that failed closes the socket: the page connects again, and reads all anew."""
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a page could not be kept true", exc_info=error)
+            self._closing = asyncio.get_running_loop().create_task(self.close(code=FAULT))
+
+
+_hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
+
+
+def the_hub() -> Hub:
+    """The one hub of this process (of its event loop)."""
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        for ended in [one for one in _hubs if one.is_closed()]:
+            del _hubs[ended]
+        _hubs[loop] = Hub()
+    return _hubs[loop]
+
+
+class LogConsumer(AsyncWebsocketConsumer):
+    """The log of a launch from `offset` on, in batches that the viewer acknowledges: `{"ack": seq}`.
+
+    `launch` may name an older one. An instance that was not launched yet is waited for.
+    """
+
+    viewer: Viewer | None = None
+    reading: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        if not signed_in(self.scope):
+            await self.close(code=NOT_SIGNED_IN)
+            return
+        query = QueryDict(self.scope["query_string"])
+        self._instance = self.scope["url_route"]["kwargs"]["instance_id"]
+        self._launch = _number(query.get("launch"))
+        self._offset = _number(query.get("offset"))
+        if not await database_sync_to_async(self._exists)():
+            await self.close(code=NOT_FOUND)
+            return
+        await self.accept()
+        await self.channel_layer.group_add(INSTANCES, self.channel_name)
+        await self._begin()
+
+    async def disconnect(self, code: int) -> None:
+        if self.viewer is not None:
+            self.viewer.close()
+        if self.reading is not None:
+            self.reading.cancel()
+        await self.channel_layer.group_discard(INSTANCES, self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        try:
+            message = json.loads(text_data or "")
+        except ValueError:
+            return
+        seq = message.get("ack") if isinstance(message, dict) else None
+        if self.viewer is not None and isinstance(seq, int):
+            self.viewer.ack(seq)
+
+    async def instance_changed(self, message: dict[str, Any]) -> None:
+        if self.viewer is None and message["instance"] == self._instance:
+            await self._begin()
+
+    async def _begin(self) -> None:
+        launch = await database_sync_to_async(self._find)()
+        if launch is None or self.viewer is not None:
+            return
+        self.viewer = the_hub().view(launch.directory, self._offset)
+        self.reading = asyncio.create_task(self._send_batches(self.viewer))
+
+    async def _send_batches(self, viewer: Viewer) -> None:
+        async for batch in viewer:
+            await self.send(text_data=batch.encoded)
+
+    def _exists(self) -> bool:
+        if self._launch:
+            return Launch.objects.filter(pk=self._launch, instance_id=self._instance).exists()
+        return Instance.objects.visible().filter(pk=self._instance).exists()
+
+    def _find(self) -> Launch | None:
+        launches = Launch.objects.filter(instance_id=self._instance)
+        return launches.filter(pk=self._launch).first() if self._launch else launches.order_by("-pk").first()
+
+
+def _number(text: str | None) -> int:
+    """0 for what is no whole number."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0

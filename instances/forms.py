@@ -1,0 +1,228 @@
+"""The deploy form. It keeps what was typed; what is right is judged in configuration.py, for the JSON API as well."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+
+from .configuration import DTYPES, Configuration, ConfigurationError, clean_configuration
+from .models import Instance, RestartPolicy
+
+NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,15})(\.[0-9]+)?")
+WORDS = {"true": True, "false": False}
+
+
+def value_of(text: str) -> Any:
+    """A flag's value as it was typed: a number, true or false, JSON, or else the text itself."""
+    if text in WORDS:
+        return WORDS[text]
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        text = text[1:-1]
+    if NUMBER.fullmatch(text) or text[:1] in ("{", "[", '"'):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return text
+        plain = isinstance(value, float) and str(value) != text  # "1.10" is a version, not 1.1
+        return text if plain else value
+    return text
+
+
+def text_of(value: Any) -> str:
+    """What `value_of` reads back as this value."""
+    if isinstance(value, str):
+        return value if value_of(value) == value else json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def args_of(text: str) -> dict[str, Any]:
+    """Lines of `--flag value`, `flag=value` or `--flag`. Raises ValidationError on a flag that comes twice."""
+    args: dict[str, Any] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        flag, _sign, value = re.sub(r"^([^\s=]+)\s*(?:=|\s)\s*", r"\1\n", line, count=1).partition("\n")
+        flag = flag.removeprefix("--")
+        if flag in args:
+            raise ValidationError(_t("--%(flag)s is given twice.") % {"flag": flag})
+        args[flag] = value_of(value) if value else True
+    return args
+
+
+def args_text(args: Mapping[str, Any]) -> str:
+    return "\n".join(
+        f"--{flag}" if value is True else f"--{flag} {text_of(value)}" for flag, value in args.items()
+    )
+
+
+def env_of(text: str) -> dict[str, str]:
+    """Lines of `NAME=value`. Raises ValidationError on one that is not."""
+    env: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, sign, value = line.partition("=")
+        if not sign:
+            raise ValidationError(_t("Write NAME=value; “%(line)s” has no equals sign.") % {"line": line[:40]})
+        env[name.strip()] = value.strip()
+    return env
+
+
+def initial_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The form's fields for the body of a deploy."""
+    initial = {key: value for key, value in body.items() if key not in ("args", "env", "restart_policy", "gpus")}
+    initial["args"] = args_text(body.get("args") or {})
+    initial["env"] = "\n".join(f"{name}={value}" for name, value in (body.get("env") or {}).items())
+    initial["gpus"] = ", ".join(map(str, body.get("gpus") or ()))
+    initial["restart"] = body.get("restart_policy", RestartPolicy.ON_FAILURE) != RestartPolicy.NEVER
+    return initial
+
+
+def _text(**attributes: Any) -> forms.TextInput:
+    return forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", **attributes})
+
+
+class DeployForm(forms.Form):
+    """What to deploy, or with `instance` how to change that one."""
+
+    submission = forms.UUIDField(required=False, initial=uuid.uuid4, widget=forms.HiddenInput)
+    name = forms.CharField(label=_("Name"), required=False, widget=_text(maxlength=63))
+    model = forms.CharField(
+        label=_("Model"), required=False, widget=_text(placeholder="Qwen/Qwen3-8B", maxlength=500)
+    )
+    max_model_len = forms.CharField(
+        label=_("Context length"),
+        required=False,
+        widget=_text(inputmode="numeric"),
+        help_text=_("Empty: as long as the model allows. 32768, 32,768 and 32k are the same."),
+    )
+    dtype = forms.ChoiceField(
+        label=_("Data type"),
+        required=False,
+        choices=[("auto", _("Automatic, as the model was saved")), *((name, name) for name in DTYPES[1:])],
+    )
+    gpu_memory_utilization = forms.CharField(
+        label=_("Share of GPU memory"),
+        required=False,
+        widget=_text(inputmode="decimal", placeholder="0.92"),
+        help_text=_("0.05 to 0.98, for weights and KV cache together. Ignored on a CPU."),
+    )
+    port = forms.CharField(
+        label=_("Port"),
+        required=False,
+        widget=_text(inputmode="numeric", placeholder=_("Automatic")),
+        help_text=_("Of the engine on this machine. Clients use the console's own address."),
+    )
+    trust_remote_code = forms.BooleanField(
+        label=_("Trust remote code"),
+        required=False,
+        help_text=_("Runs Python that comes with the model, with the rights of this console."),
+    )
+    restart = forms.BooleanField(
+        label=_("Start again after a failure"),
+        required=False,
+        initial=True,
+        help_text=_("At most 5 times in 30 minutes."),
+    )
+    served_name = forms.CharField(
+        label=_("Name for programs"),
+        required=False,
+        widget=_text(maxlength=200),
+        help_text=_("What clients send as the model. Empty: the name."),
+    )
+    quantization = forms.CharField(label=_("Quantization"), required=False, widget=_text(placeholder="fp8"))
+    tensor_parallel_size = forms.CharField(
+        label=_("Split over GPUs"), required=False, widget=_text(inputmode="numeric", placeholder="1")
+    )
+    gpus = forms.CharField(label=_("GPUs"), required=False, widget=_text(placeholder="0, 1"))
+    args = forms.CharField(
+        label=_("Flags"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "placeholder": "--seed 7"}),
+        help_text=_("One a line, as on vLLM's command line."),
+    )
+    env = forms.CharField(
+        label=_("Environment"),
+        required=False,
+        widget=forms.Textarea(
+            attrs={"rows": 2, "spellcheck": "false", "placeholder": "VLLM_LOGGING_LEVEL=DEBUG"}
+        ),
+        help_text=_("One NAME=value a line."),
+    )
+
+    ADVANCED = ("served_name", "quantization", "tensor_parallel_size", "gpus", "args", "env")
+
+    def __init__(self, *args: Any, user: User, instance: Instance | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        self.instance = instance
+        self._configuration: Configuration | None = None
+        if instance is not None:
+            self.fields["name"].widget.attrs["readonly"] = True
+        if not user.has_perm("instances.trust_remote_code"):
+            self.fields["trust_remote_code"].help_text = _(
+                "Runs Python that comes with the model. An administrator has to allow it to you."
+            )
+
+    def clean_args(self) -> dict[str, Any]:
+        return args_of(self.cleaned_data["args"])
+
+    def clean_env(self) -> dict[str, str]:
+        return env_of(self.cleaned_data["env"])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        try:
+            self._configuration = clean_configuration(self.body(), user=self.user, instance=self.instance)
+        except ConfigurationError as error:
+            for field, sentence in error.errors.items():
+                if field not in self.errors:
+                    self.add_error(field if field in self.fields else None, sentence)
+        return cleaned
+
+    def body(self) -> dict[str, Any]:
+        """What was typed, as the body of a deploy; fields that already failed are left out."""
+        body = {key: value for key, value in self.cleaned_data.items() if key not in ("submission", "restart")}
+        body["restart_policy"] = (
+            RestartPolicy.ON_FAILURE if self.cleaned_data.get("restart") else RestartPolicy.NEVER
+        ).value
+        body["start"] = self.data.get("start") != "false"
+        if self.instance is not None:
+            body["name"] = self.instance.name
+        return body
+
+    def configuration(self) -> Configuration:
+        """Only of a valid form."""
+        assert self._configuration is not None
+        return self._configuration
+
+    def draft(self) -> Configuration | None:
+        """As far as it is right: wrong fields are left out; None without a model."""
+        if self.is_valid():
+            return self.configuration()
+        body = {key: value for key, value in self.body().items() if key not in self.errors}
+        if "model" in self.errors:
+            return None
+        body["name"] = body.get("name") or "name"
+        try:
+            return clean_configuration(body, user=self.user)
+        except ConfigurationError:
+            return None
+
+    @property
+    def wrong_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.errors if name in self.fields]
+
+    @property
+    def advanced_count(self) -> int:
+        return sum(bool(self[name].value()) for name in self.ADVANCED)
+
+    @property
+    def advanced_open(self) -> bool:
+        return self.advanced_count > 0 or any(name in self.errors for name in self.ADVANCED if self.is_bound)

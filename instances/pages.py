@@ -1,0 +1,109 @@
+"""What each page shows, for its first load and for every later push: the same facts for the same partials."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import QueryDict
+
+from monitoring.cards import SystemCards
+from monitoring.sampler import Readings
+
+from . import cards, history, recent
+from .logs import store
+from .models import DesiredState, Instance, Launch
+
+TABS = ("overview", "logs", "metrics", "history", "configuration")
+LOG_LINES = 200  # shown before the live log takes over
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which page a live socket feeds; travels in the socket's address."""
+
+    kind: str = "other"  # dashboard, instance, other
+    show: str = "all"  # of the dashboard
+    instance: int = 0
+    tab: str = "overview"
+    launch: int = field(default=0, compare=False)  # whose log the page had when it was drawn
+
+    @classmethod
+    def from_query(cls, text: str) -> Page:
+        """Whatever is not understood is as if it were absent."""
+        query = QueryDict(text)
+        show, tab = query.get("show", ""), query.get("tab", "")
+        kind = query.get("page", "")
+        return cls(
+            kind=kind if kind in ("dashboard", "instance") else "other",
+            show=show if show in cards.SHOW else "all",
+            instance=_number(query.get("instance", "")),
+            tab=tab if tab in TABS else "overview",
+            launch=_number(query.get("launch", "")),
+        )
+
+    @property
+    def query(self) -> str:
+        given = {"page": self.kind, "show": self.show, "instance": self.instance, "tab": self.tab}
+        return urlencode({**given, "launch": self.launch})
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def system(readings: Readings | None) -> Facts:
+    return {"system": SystemCards.of(readings, datetime.now(UTC))}
+
+
+def dashboard(show: str, readings: Readings | None) -> Facts:
+    """Three queries for any number of instances, and one more while something starts."""
+    instances = Instance.objects.visible().with_launches()
+    every = cards.cards_of(instances, readings)
+    return {
+        "show": show,
+        "cards": cards.shown(every, show),
+        "cards_in_all": len(every),
+        "summary": cards.summary(every),
+        "counts": {"live": len(cards.shown(every, "live")), "needs": len(cards.shown(every, "needs-you"))},
+        "slots": {
+            "used": sum(one.desired_state == DesiredState.RUNNING for one in instances),
+            "all": settings.LLMOPS_MAX_INSTANCES,
+        },
+        "sidebar_instances": every,
+        "recent": recent.lines(),
+        "submission": uuid.uuid4(),  # of the button that deploys the demo
+    }
+
+
+def instance(wanted: Instance, page: Page, readings: Readings | None) -> Facts:
+    """The instance as its own page shows it."""
+    card = cards.cards_of([wanted], readings)[0]
+    facts: Facts = {"card": card, "instance": wanted, "launch": card.launch, "tab": page.tab}
+    facts["launch_number"] = number_of(card.launch) if card.launch else 0
+    if page.tab == "history":
+        facts["rows"] = rows_of(wanted)
+    return facts
+
+
+def log(launch: Launch | None) -> Facts:
+    """The end of a launch's log, and from where the live one goes on."""
+    if launch is None:
+        return {"log_launch": None, "lines": [], "next_offset": 0}
+    page = store.read(launch.directory, limit=LOG_LINES, tail=True)
+    return {"log_launch": launch, "lines": page.lines, "next_offset": page.next_offset}
+
+
+def number_of(launch: Launch) -> int:
+    """Its place among the launches of its instance, from 1: what people call it."""
+    return Launch.objects.filter(instance_id=launch.instance_id, pk__lte=launch.pk).count()
+
+
+def rows_of(instance: Instance) -> list[history.Row]:
+    """Its newest launches: one query."""
+    return history.rows(history.with_first(Launch.objects.with_people().filter(instance=instance))[:100])

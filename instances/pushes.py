@@ -1,0 +1,166 @@
+"""What an open page is sent when something changed: the partials of its first load, and only those that differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.template.loader import render_to_string
+from django.utils import translation
+
+from monitoring.sampler import Readings
+
+from . import cards, pages
+from .cards import Card
+from .context import sidebar_cards
+from .models import Instance
+
+CLOCKS = re.compile(r"(<time\b[^>]*>)[^<]*")  # the page moves these by itself
+FIELDS = re.compile(r'name="submission" value="[^"]*"')  # new at each rendering
+
+
+@dataclass(frozen=True)
+class Reader:
+    """For whom it is drawn."""
+
+    language: str
+    csrf_token: str
+    address: str  # where this reader's programs find us, ending in /v1
+
+
+@dataclass(frozen=True)
+class Part:
+    """One element of a page. It is sent when its key differs from that of the last one; None: when its text does."""
+
+    id: str
+    html: str
+    key: object = None
+    inside: str = ""  # the part that holds it, and brings it along
+
+    @property
+    def mark(self) -> object:
+        return FIELDS.sub("", CLOCKS.sub(r"\1", self.html)) if self.key is None else self.key
+
+
+class Feed:
+    """The pushes of one open page. What was sent last is remembered, so that a bell which changes nothing is silent."""
+
+    def __init__(self, page: pages.Page, reader: Reader) -> None:
+        self.page = page
+        self.reader = reader
+        self.readings: Readings | None = None
+        self._cards: list[Card] = []  # as of the last look at the database
+        self._sent: dict[str, object] = {"instance-log": page.launch}
+
+    @property
+    def wants_readings(self) -> bool:
+        return self.page.kind != "other"
+
+    def forget(self) -> None:
+        """The page may have missed something: send all of it again, but for the log, which has a socket of its own."""
+        self._sent = {key: mark for key, mark in self._sent.items() if key == "instance-log"}
+
+    def changed(self) -> str:
+        """Look at everything again; what the page must replace. Reads the database."""
+        with translation.override(self.reader.language):
+            return self._differing(self._parts())
+
+    def measured(self) -> str:
+        """The same for new readings. Reads no database."""
+        with translation.override(self.reader.language):
+            return self._differing(self._figures())
+
+    def _differing(self, parts: Iterator[Part]) -> str:
+        out, fresh = [], set()
+        for part in parts:
+            known = part.id in self._sent and self._sent[part.id] == part.mark
+            self._sent[part.id] = part.mark
+            if part.inside in fresh:
+                fresh.add(part.id)
+            elif not known:
+                fresh.add(part.id)
+                out.append(part.html)
+        return "".join(out)
+
+    def _draw(self, template: str, facts: pages.Facts) -> str:
+        reader = {"csrf_token": self.reader.csrf_token, "address": self.reader.address}
+        return render_to_string(f"instances/{template}", {**facts, **reader, "oob": True})
+
+    def _parts(self) -> Iterator[Part]:
+        if self.page.kind == "dashboard":
+            yield from self._dashboard()
+            return
+        yield self._sidebar(sidebar_cards())
+        if self.page.kind == "instance":
+            yield from self._instance()
+
+    def _sidebar(self, every: list[Card]) -> Part:
+        facts = {"sidebar_instances": every, "sidebar_here": self.page.instance}
+        return Part("sidebar-instances", self._draw("_sidebar.html", facts))
+
+    # ------------------------------------------------------------ dashboard
+
+    def _dashboard(self) -> Iterator[Part]:
+        facts = pages.dashboard(self.page.show, self.readings)
+        self._cards = facts["cards"]
+        yield self._sidebar(facts["sidebar_instances"])
+        for name in ("summary", "head-action", "recent"):
+            yield Part(name, self._draw(f"dashboard.html#{name}", facts))
+        shape = (bool(facts["cards_in_all"]), tuple(card.id for card in self._cards))
+        yield Part("instances", self._draw("dashboard.html#instances", facts), key=shape)
+        if facts["cards_in_all"]:
+            yield Part("instances-head", self._draw("dashboard.html#instances-head", facts), inside="instances")
+        for card in self._cards:
+            yield Part(card.id, self._draw("dashboard.html#card", {"card": card}), card.frame, "instances")
+            yield self._body(card)
+        yield from self._system()
+
+    def _body(self, card: Card) -> Part:
+        return Part(f"{card.id}-body", self._draw("dashboard.html#card-body", {"card": card}), inside=card.id)
+
+    def _system(self) -> Iterator[Part]:
+        if self.readings is not None:
+            facts: dict[str, Any] = {**pages.system(self.readings), "oob": True}
+            yield Part("system", render_to_string("monitoring/_system.html", facts))
+
+    # ------------------------------------------------------------ an instance
+
+    def _instance(self) -> Iterator[Part]:
+        found = Instance.objects.filter(pk=self.page.instance).with_launches()
+        if not found:
+            return
+        facts = pages.instance(found[0], self.page, self.readings)
+        card = facts["card"]
+        self._cards = [card]
+        yield Part("instance-head", self._draw("instance.html#head", facts))
+        tab = self.page.tab
+        if tab == "overview":
+            yield Part("instance-overview", self._draw("instance.html#overview", facts), (card.frame, card.look))
+        if tab in ("overview", "metrics"):
+            yield from self._numbers(card)
+        if tab in ("overview", "logs") and self._sent.get("instance-log") != (launch := _key(card)):
+            log = pages.log(card.launch) | {"tall": tab == "logs"}
+            yield Part("instance-log", self._draw("instance.html#log", log), launch)
+        if tab == "history":
+            yield Part("instance-history", self._draw("instance.html#history", facts))
+
+    def _numbers(self, card: Card) -> Iterator[Part]:
+        if self.page.tab == "metrics" or card.serving:
+            yield Part("instance-figures", self._draw("instance.html#figures", {"card": card}), inside="instance-overview")
+
+    # ------------------------------------------------------------ readings
+
+    def _figures(self) -> Iterator[Part]:
+        yield from self._system() if self.page.kind == "dashboard" else ()
+        for card in self._cards:
+            card.reading = cards.reading_of(card.instance, self.readings)
+            if self.page.kind == "dashboard" and card.serving:
+                yield self._body(card)
+            elif self.page.kind == "instance":
+                yield from self._numbers(card)
+
+
+def _key(card: Card) -> int:
+    return card.launch.pk if card.launch else 0

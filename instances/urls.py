@@ -1,0 +1,22 @@
+from django.urls import path, re_path
+
+from .pages import TABS
+from .views import actions, dashboard, deploy, history, instance
+
+_tabs = "|".join(TABS[1:])
+
+urlpatterns = [
+    path("", dashboard.dashboard, name="dashboard"),
+    path("deploy/", deploy.deploy, name="deploy"),
+    path("deploy/command/", deploy.command, name="deploy-command"),
+    path("deploy/demo/", deploy.demo, name="deploy-demo"),
+    path("history/", history.history, name="history"),
+    path("instances/<int:pk>/", instance.instance, name="instance"),
+    re_path(rf"^instances/(?P<pk>[0-9]+)/(?P<tab>{_tabs})/$", instance.instance, name="instance-tab"),
+    path("instances/<int:pk>/launches/<int:launch_pk>/", instance.launch, name="instance-launch"),
+    path("instances/<int:pk>/launches/<int:launch_pk>/log/", instance.launch_text, name="instance-launch-text"),
+    path("instances/<int:pk>/start/", actions.start, name="instance-start"),
+    path("instances/<int:pk>/stop/", actions.stop, name="instance-stop"),
+    path("instances/<int:pk>/restart/", actions.restart, name="instance-restart"),
+    path("instances/<int:pk>/remove/", actions.remove, name="instance-remove"),
+]

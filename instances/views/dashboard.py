@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from instances import cards, latest, pages
+from instances.vllm import engines
+
+
+@require_GET
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """The machine, the instances, and what happened lately."""
+    show = request.GET.get("show", "all")
+    page = pages.Page(kind="dashboard", show=show if show in cards.SHOW else "all")
+    readings = latest.readings()
+    engine = engines.find()
+    facts = {
+        **pages.system(readings),
+        **pages.dashboard(page.show, readings),
+        "live": page.query,
+        "missing": engine if isinstance(engine, engines.Missing) else None,
+        "address": request.build_absolute_uri("/v1"),
+    }
+    return render(request, "instances/dashboard.html", facts)

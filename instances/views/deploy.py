@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.models import User
+from instances import pages, services
+from instances.configuration import Configuration, body_of, clean_configuration
+from instances.forms import DeployForm, initial_of
+from instances.models import Instance
+from instances.presets import PRESETS, TINY_DEMO
+from instances.vllm import engines
+
+from .commands import command_of
+from .instance import visible_instance
+
+SUGGESTED = re.compile(rf"({'|'.join(map(re.escape, PRESETS))})(-\d+)?")
+
+
+@require_http_methods(["GET", "POST"])
+def deploy(request: HttpRequest) -> HttpResponse:
+    """The form: new, from a preset, as a copy, or the change of an instance (`?from=`)."""
+    instance = _edited(request)
+    if request.method == "POST":
+        form = DeployForm(request.POST, user=_user(request), instance=instance)
+        saved = _save(form, instance) if form.is_valid() else None
+        return _go(request, saved) if saved else _page(request, form, status=422)
+    form = DeployForm(initial=_initial(request, instance), user=_user(request), instance=instance)
+    if request.headers.get("HX-Target") == "deploy-fields":
+        return render(request, "instances/deploy.html#picked", _facts(request, form))
+    return _page(request, form)
+
+
+@require_POST
+def command(request: HttpRequest) -> HttpResponse:
+    """The command that these settings would run, redrawn while they are typed."""
+    form = DeployForm(request.POST, user=_user(request), instance=_edited(request))
+    return render(request, "instances/deploy.html#command", {"command": _command(form.draft())})
+
+
+@require_POST
+def demo(request: HttpRequest) -> HttpResponse:
+    """Deploy the demo model under a name that is free."""
+    name = Instance.objects.free_name(TINY_DEMO)
+    wanted = clean_configuration({"name": name, "preset": TINY_DEMO}, user=_user(request))
+    form = DeployForm(request.POST, user=_user(request))
+    try:
+        instance = _deploy(_user(request), wanted, form["submission"].data or None)
+    except services.Refused as refused:
+        messages.error(request, str(refused))
+        return redirect("dashboard")
+    return redirect("instance", instance.pk)
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def _edited(request: HttpRequest) -> Instance | None:
+    """Raises Http404 when the instance to be changed is not there."""
+    pk = request.GET.get("from", "")
+    return visible_instance(int(pk)) if pk.isdigit() else None
+
+
+def _initial(request: HttpRequest, instance: Instance | None) -> dict[str, Any]:
+    copied, slug = request.GET.get("copy", ""), request.GET.get("preset", "")
+    if instance is not None:
+        return initial_of(body_of(instance))
+    if copied.isdigit():
+        body = body_of(visible_instance(int(copied)))
+        name = re.sub(r"-\d+$", "", body["name"])
+        return initial_of({**body, "name": Instance.objects.free_name(name), "port": None, "served_name": ""})
+    preset = PRESETS.get(slug) or PRESETS[TINY_DEMO]
+    typed = request.GET.get("name", "")
+    name = typed if typed and not SUGGESTED.fullmatch(typed) else Instance.objects.free_name(preset.slug)
+    return initial_of(preset.config) | {"name": name, "preset": preset.slug}
+
+
+def _save(form: DeployForm, instance: Instance | None) -> Instance | None:
+    """None when it was refused; the form then says why."""
+    wanted = form.configuration()
+    try:
+        if instance is not None:
+            return _revise(form.user, instance, wanted)
+        return _deploy(form.user, wanted, form.cleaned_data["submission"])
+    except services.NameTaken as taken:
+        form.add_error("name", str(taken))
+    except services.Refused as refused:
+        form.add_error(None, str(refused))
+    return None
+
+
+def _deploy(user: User, wanted: Configuration, submission: Any) -> Instance:
+    return services.deploy_instance(
+        actor=user,
+        name=wanted.name,
+        served_name=wanted.served_name,
+        config=wanted.config,
+        restart_policy=wanted.restart_policy,
+        start=wanted.start,
+        submission=submission,
+    )
+
+
+@transaction.atomic
+def _revise(user: User, instance: Instance, wanted: Configuration) -> Instance:
+    """A new revision and its start, or neither: beyond the limit nothing is saved."""
+    services.revise_instance(
+        actor=user,
+        instance=instance,
+        config=wanted.config,
+        served_name=wanted.served_name,
+        restart_policy=wanted.restart_policy,
+    )
+    if wanted.start:
+        begin = services.restart_instance if instance.is_live else services.start_instance
+        begin(actor=user, instance=instance)
+    return instance
+
+
+def _go(request: HttpRequest, instance: Instance) -> HttpResponse:
+    address = reverse("instance", args=[instance.pk])
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Redirect": address})
+    return redirect(address)
+
+
+def _page(request: HttpRequest, form: DeployForm, status: int = 200) -> HttpResponse:
+    """The whole page, or for htmx the form alone."""
+    part = "#form" if request.headers.get("HX-Request") else ""
+    return render(request, f"instances/deploy.html{part}", _facts(request, form), status=status)
+
+
+def _facts(request: HttpRequest, form: DeployForm) -> dict[str, Any]:
+    engine = engines.find()
+    if form.is_bound:
+        picked, draft = form.data.get("preset", ""), form.draft()
+    else:
+        picked = "" if form.instance or request.GET.get("copy") else form.initial.get("preset", "")
+        filled = {name: form[name].value() for name in form.fields} | {"restart": "on"}
+        draft = DeployForm(filled, user=form.user, instance=form.instance).draft()
+    return {
+        "form": form,
+        "instance": form.instance,
+        "presets": PRESETS.values(),
+        "picked": picked,
+        "command": _command(draft),
+        "missing": engine if isinstance(engine, engines.Missing) else None,
+        "engine": engine,
+        "live": pages.Page().query,
+    }
+
+
+def _command(wanted: Configuration | None) -> str:
+    return command_of(wanted.config, wanted.served_name, wanted.name) if wanted else ""

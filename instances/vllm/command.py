@@ -1,0 +1,156 @@
+"""From an instance's configuration to the command line and the environment of its engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from instances.vllm.flags import canonical_flag, refused_env, refused_flag
+
+CPU_CACHE = "1G"  # of RAM for the KV cache, where nobody chose
+
+FIELD_FLAGS = {
+    "dtype": "dtype",
+    "max_model_len": "max-model-len",
+    "gpu_memory_utilization": "gpu-memory-utilization",
+    "tensor_parallel_size": "tensor-parallel-size",
+    "quantization": "quantization",
+    "trust_remote_code": "trust-remote-code",
+}
+
+# What an engine may know of the operator's own environment.
+INHERITED = frozenset(
+    (
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "XDG_CACHE_HOME"),
+        *("LD_LIBRARY_PATH", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_CACHE"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    )
+)
+INHERITED_PREFIXES = ("LC_", "HF_", "CUDA_", "NVIDIA_")
+
+SECRETS = ("TOKEN", "KEY", "SECRET", "PASSWORD", "CREDENTIAL")
+
+
+class RefusedSetting(ValueError):
+    """A flag or environment name that an engine may not be given; the message is for a person."""
+
+
+def serve_argv(
+    executable: str,
+    config: Mapping[str, Any],
+    *,
+    served_names: Sequence[str],
+    port: int,
+    accelerator: str,
+) -> tuple[str, ...]:
+    """The engine's command line: `vllm serve MODEL ...`. Raises RefusedSetting.
+
+    On a CPU `gpu_memory_utilization` is left out: there it is a share of the machine's RAM, and vLLM really
+    takes it (0.92 when nothing is said). The KV cache gets a fixed size instead, 1 GiB unless `args` or the
+    environment choose one, so that several engines and everything else fit beside each other.
+
+    The first of `served_names` is the one that answers carry. In `args` True is a bare flag, False its
+    `--no-` form, None is left out, a list gives several values and a mapping becomes JSON.
+    """
+    model = str(config["model"])
+    if model.startswith("-"):
+        raise RefusedSetting("A model's name cannot begin with a dash.")
+    argv = [executable, "serve", model, "--host", "127.0.0.1", "--port", str(port)]
+    argv += _tokens("served-model-name", list(served_names))
+    for field, flag in FIELD_FLAGS.items():
+        if field == "gpu_memory_utilization" and accelerator == "cpu":
+            continue
+        if config.get(field) not in (None, "", False):
+            argv += _tokens(flag, config[field])
+    given = set()
+    for name, value in (config.get("args") or {}).items():
+        if reason := refused_flag(name, value):
+            raise RefusedSetting(reason)
+        flag = canonical_flag(name)
+        given.add(flag)
+        argv += _tokens(flag, value)
+    environment = config.get("env") or {}
+    if (
+        accelerator == "cpu"
+        and "kv-cache-memory-bytes" not in given
+        and "VLLM_CPU_KVCACHE_SPACE" not in environment
+    ):
+        argv += ["--kv-cache-memory-bytes", CPU_CACHE]
+    return tuple(argv)
+
+
+def engine_environment(
+    os_environ: Mapping[str, str],
+    config: Mapping[str, Any],
+    *,
+    api_key: str,
+    accelerator: str,
+    cache_dir: Path,
+    gpus: Sequence[str | int] | None = None,
+) -> dict[str, str]:
+    """The whole environment of an engine, built from nothing but an allow list. Raises RefusedSetting.
+
+    `gpus` are indices or UUIDs; where they are not given, the configuration's own are used. `cache_dir` keeps
+    what engines compile. None of the console's own names is on the list, so no secret of ours gets out.
+    """
+    environment = {
+        name: value
+        for name, value in os_environ.items()
+        if name in INHERITED or name.startswith(INHERITED_PREFIXES)
+    }
+    environment["VLLM_API_KEY"] = api_key
+    environment["VLLM_NO_USAGE_STATS"] = "1"
+    environment["VLLM_CACHE_ROOT"] = str(cache_dir / "vllm")
+    environment["TORCHINDUCTOR_CACHE_DIR"] = str(cache_dir / "torchinductor")
+    environment["TRITON_CACHE_DIR"] = str(cache_dir / "triton")
+    if os.path.exists(str(config["model"])):
+        environment["HF_HUB_OFFLINE"] = "1"  # nothing to ask the hub for, and no waiting for a bad network
+    chosen = config.get("gpus") if gpus is None else gpus
+    if chosen and accelerator != "cpu":
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which the console numbers them
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(str(gpu) for gpu in chosen)
+    for name, value in (config.get("env") or {}).items():
+        if reason := refused_env(name):
+            raise RefusedSetting(reason)
+        environment[name] = str(value)
+    return environment
+
+
+def shell_line(argv: Sequence[str], env_shown: Mapping[str, str]) -> str:
+    """The command as one line to copy into a shell; names that hold secrets are left out."""
+    shown = [
+        f"{name}={shlex.quote(value)}"
+        for name, value in env_shown.items()
+        if not any(word in name.upper() for word in SECRETS)
+    ]
+    return " ".join([*shown, shlex.join(argv)])
+
+
+def _tokens(flag: str, value: Any) -> list[str]:
+    name = f"--{flag}"
+    if value is None:
+        return []
+    if value is True:
+        return [name]
+    if value is False:
+        return [f"--no-{flag}"]
+    if isinstance(value, list | tuple):
+        if len(value) == 1:
+            return _tokens(flag, value[0])
+        return [name, *(_text(one) for one in value)] if value else []
+    text = _text(value)
+    if text.startswith("-"):
+        return [f"{name}={text}"]  # on its own it would be read as a flag
+    return [name, text]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return json.dumps(value)
+    return str(value)

@@ -1,0 +1,193 @@
+"""What the machine is doing: processor, memory, disk, and the console's own size."""
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
+
+
+@dataclass(frozen=True)
+class HostReading:
+    """One look at the machine. Amounts are bytes, shares are 0 to 100, None is "not known"."""
+
+    at: datetime  # UTC
+    cpu_percent: float | None  # of all threads together, since the reading before
+    threads: int
+    load: float | None  # average of one minute
+    memory_used: int
+    memory_total: int  # what the console and its engines may use: a container's limit counts
+    swap_used: int
+    swap_total: int
+    disk_used: int | None  # of the file system that holds the data folder
+    disk_free: int | None  # for us; a file system may keep more for root
+    disk_total: int | None
+    console_rss: int
+
+    @property
+    def memory_percent(self) -> float | None:
+        return share(self.memory_used, self.memory_total)
+
+    @property
+    def disk_percent(self) -> float | None:
+        """Used of what can be used, as `df` counts it."""
+        if self.disk_used is None or self.disk_free is None:
+            return None
+        return share(self.disk_used, self.disk_used + self.disk_free)
+
+    def as_json(self) -> dict[str, dict[str, Any]]:
+        """The objects `cpu`, `memory` and `disk` of the system status."""
+        return {
+            "cpu": {"percent": self.cpu_percent, "threads": self.threads, "load_1min": self.load},
+            "memory": {
+                "used_bytes": self.memory_used,
+                "total_bytes": self.memory_total,
+                "percent": self.memory_percent,
+                "swap_used_bytes": self.swap_used,
+                "swap_total_bytes": self.swap_total,
+                "console_bytes": self.console_rss,
+            },
+            "disk": {
+                "used_bytes": self.disk_used,
+                "free_bytes": self.disk_free,
+                "total_bytes": self.disk_total,
+                "percent": self.disk_percent,
+            },
+        }
+
+    def to_message(self) -> dict[str, Any]:
+        return asdict(self) | {"at": self.at.isoformat()}
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> "HostReading":
+        return cls(**message | {"at": datetime.fromisoformat(message["at"])})
+
+
+class HostReader:
+    """Reads the machine without waiting. The processor's share is that since the same reader's last reading.
+
+    It keeps its own processor times: psutil keeps them per thread, and each reading may come from another.
+    """
+
+    def __init__(self, data_dir: Path, cgroups: Path = CGROUPS, own_cgroups: Path = OWN_CGROUPS) -> None:
+        self._data_dir = data_dir
+        self._cgroups = cgroups
+        self._own_cgroups = own_cgroups
+        self._console = psutil.Process()
+        self._times = _processor_times()
+        self._cpu_percent: float | None = None
+
+    def read(self) -> HostReading:
+        """Raises psutil.Error or OSError where the system does not let us look at all."""
+        used, total = self._memory()
+        swap = psutil.swap_memory()
+        disk_used, disk_free, disk_total = self._disk()
+        return HostReading(
+            at=datetime.now(UTC),
+            cpu_percent=self._cpu(),
+            threads=psutil.cpu_count() or 1,
+            load=_load(),
+            memory_used=used,
+            memory_total=total,
+            swap_used=swap.used,
+            swap_total=swap.total,
+            disk_used=disk_used,
+            disk_free=disk_free,
+            disk_total=disk_total,
+            console_rss=self._console.memory_info().rss,
+        )
+
+    def _cpu(self) -> float | None:
+        before, self._times = self._times, _processor_times()
+        busy, whole = self._times[0] - before[0], self._times[1] - before[1]
+        # Two readings within one tick of the kernel's clock show no time: what was known stays.
+        if whole > 0:
+            self._cpu_percent = round(min(max(100 * busy / whole, 0.0), 100.0), 1)
+        return self._cpu_percent
+
+    def _memory(self) -> tuple[int, int]:
+        """Used and total. A control group with a limit below the machine's memory stands for the machine."""
+        memory = psutil.virtual_memory()
+        limited = limited_memory(self._cgroups, self._own_cgroups)
+        if limited and limited[1] < memory.total:
+            return limited
+        return memory.total - memory.available, memory.total
+
+    def _disk(self) -> tuple[int, int, int] | tuple[None, None, None]:
+        try:
+            usage = shutil.disk_usage(self._data_dir)
+        except OSError:
+            return None, None, None
+        return usage.used, usage.free, usage.total
+
+
+def share(part: float, whole: float) -> float | None:
+    """`part` of `whole` as 0 to 100, None when there is no whole."""
+    return round(min(100 * part / whole, 100.0), 1) if whole > 0 else None
+
+
+def limited_memory(cgroups: Path, own_cgroups: Path) -> tuple[int, int] | None:
+    """Used and allowed bytes of the tightest control group above us, None without a limit.
+
+    Used leaves out the file cache that the kernel gives back first, as `docker stats` does.
+    """
+    found = [memory for folder, files in _groups(cgroups, own_cgroups) if (memory := _group(folder, files))]
+    return min(found, key=lambda memory: memory[1], default=None)
+
+
+# Names of the files in version 2 and in version 1: limit, usage, and the cache's line in memory.stat.
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file ")
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ")
+
+
+def _groups(cgroups: Path, own_cgroups: Path) -> list[tuple[Path, tuple[str, str, str]]]:
+    """Our control group and those above it, up to the root that we can see."""
+    try:
+        lines = own_cgroups.read_text().splitlines()
+    except OSError:
+        return []
+    groups = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, files = cgroups, _VERSION_2
+        elif "memory" in controllers.split(","):
+            root, files = cgroups / "memory", _VERSION_1
+        else:
+            continue
+        own = root / path.lstrip("/")
+        # Inside a container the path may be the outer one: then only the root is there to read.
+        groups += [(folder, files) for folder in (own, *own.parents) if folder.is_relative_to(root)]
+    return groups
+
+
+def _group(folder: Path, files: tuple[str, str, str]) -> tuple[int, int] | None:
+    limit, usage, cache = files
+    try:
+        allowed = int((folder / limit).read_text())
+        used = int((folder / usage).read_text())
+        stat = (folder / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # not there, or the word "max"
+        return None
+    cached = next((int(line.split()[1]) for line in stat if line.startswith(cache)), 0)
+    return max(used - cached, 0), allowed
+
+
+def _processor_times() -> tuple[float, float]:
+    """Seconds that all threads were busy, and all their seconds. Guests are part of `user` on Linux."""
+    times = psutil.cpu_times()._asdict()
+    whole = sum(times.values()) - times.get("guest", 0.0) - times.get("guest_nice", 0.0)
+    return whole - times["idle"] - times.get("iowait", 0.0), whole
+
+
+def _load() -> float | None:
+    try:
+        return round(os.getloadavg()[0], 2)
+    except OSError:
+        return None

@@ -1,0 +1,167 @@
+/* The live log of [data-log]. The page brought its end; from data-offset on it comes over a socket, in batches that
+   are acknowledged. A line is known by its offset, so that nothing is lost or doubled when the socket breaks.
+   It follows only while the view is at the end. */
+const MOST = 5000; // lines kept in the page
+const END = 24; // px from the bottom that still count as the end
+const LEVELS = { warning: "warn", error: "err" };
+const PATIENCE = 4000; // ms between two attempts, at most
+
+const row = document.createElement("template");
+row.innerHTML = "<li><time></time><b></b><span></span></li>";
+
+class Log {
+  held = []; // batches that came while it was paused
+
+  constructor(card) {
+    this.card = card;
+    this.list = card.querySelector(".log");
+    this.chip = card.querySelector("[data-log-new]");
+    this.state = card.querySelector("[data-log-state]");
+    this.button = card.querySelector("[data-log-pause]");
+    this.next = Number(card.dataset.offset);
+    this.lines = new Map([...this.list.children].map((line) => [Number(line.dataset.at), line]));
+    this.following = true;
+    this.paused = false;
+    this.unseen = 0;
+    this.tries = 0;
+    this.button.hidden = false;
+    this.button.addEventListener("click", () => this.pause(!this.paused));
+    this.chip.addEventListener("click", () => this.toEnd());
+    this.list.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    this.scrollDown();
+    this.connect();
+  }
+
+  connect() {
+    const address = new URL(this.card.dataset.log, location.href);
+    address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    address.searchParams.set("offset", this.next);
+    this.socket = new WebSocket(address);
+    this.socket.addEventListener("open", () => this.say(this.paused ? "paused" : "live"));
+    this.socket.addEventListener("message", ({ data }) => this.take(JSON.parse(data)));
+    this.socket.addEventListener("close", () => this.again());
+  }
+
+  again() {
+    if (!this.card.isConnected) return; // a later launch has taken its place
+    this.say("lost");
+    setTimeout(() => this.card.isConnected && this.connect(), Math.min(500 * 2 ** this.tries++, PATIENCE));
+  }
+
+  say(what) {
+    const words = this.state.dataset[what];
+    if (this.state.textContent !== words) this.state.textContent = words;
+  }
+
+  take({ seq, lines, next_offset: next }) {
+    this.tries = 0;
+    this.say(this.paused ? "paused" : "live");
+    if (this.paused) {
+      this.held.push({ seq, lines, next }); // not acknowledged: the sender waits
+      return;
+    }
+    this.show(lines);
+    this.next = next;
+    this.socket.send(JSON.stringify({ ack: seq }));
+  }
+
+  show(lines) {
+    const fresh = document.createDocumentFragment();
+    let added = 0;
+    for (const line of lines) {
+      const known = this.lines.get(line.offset);
+      if (known) {
+        this.write(known, line);
+        continue;
+      }
+      const element = row.content.firstElementChild.cloneNode(true);
+      this.write(element, line);
+      this.lines.set(line.offset, element);
+      fresh.append(element);
+      added += 1;
+    }
+    this.list.append(fresh);
+    if (this.following) {
+      this.trim();
+      this.scrollDown();
+    } else if (added) {
+      this.unseen += added;
+      this.tell();
+    }
+  }
+
+  write(element, { offset, time, level, text }) {
+    const [clock, word, words] = element.children;
+    element.dataset.at = offset;
+    element.className = LEVELS[level] ?? "";
+    if (time && clock.dateTime !== time) {
+      clock.dateTime = time;
+      clock.dataset.local = "seconds";
+      clock.textContent = new Date(time).toLocaleTimeString(document.documentElement.lang, { hourCycle: "h23" });
+    }
+    const shown = level === "warning" ? "WARN" : level.toUpperCase();
+    if (word.textContent !== shown) word.textContent = shown;
+    if (words.textContent !== text) words.textContent = text;
+  }
+
+  /* Only while it follows: what one reads does not move. A flood must not fill the page either. */
+  trim() {
+    for (let over = this.list.childElementCount - MOST; over > 0; over -= 1) {
+      const oldest = this.list.firstElementChild;
+      this.lines.delete(Number(oldest.dataset.at));
+      oldest.remove();
+    }
+  }
+
+  tell() {
+    if (this.list.childElementCount > 2 * MOST) this.trim();
+    const { one, many } = this.chip.dataset;
+    this.chip.textContent = this.unseen === 1 ? one : many.replace("%s", this.unseen.toLocaleString());
+    this.chip.hidden = false;
+  }
+
+  scrolled() {
+    const { scrollHeight, scrollTop, clientHeight } = this.list;
+    this.following = scrollHeight - scrollTop - clientHeight < END;
+    if (!this.following) return;
+    this.unseen = 0;
+    this.chip.hidden = true;
+  }
+
+  scrollDown() {
+    this.list.scrollTop = this.list.scrollHeight;
+  }
+
+  toEnd() {
+    if (this.paused) this.pause(false);
+    this.following = true;
+    this.trim();
+    this.scrollDown();
+    this.scrolled();
+    this.list.focus();
+  }
+
+  pause(on) {
+    this.paused = on;
+    this.button.setAttribute("aria-pressed", String(on));
+    this.say(on ? "paused" : "live");
+    if (on) return;
+    for (const { seq, lines, next } of this.held.splice(0)) this.take({ seq, lines, next_offset: next });
+  }
+}
+
+const logs = new Map(); // card -> its log
+
+function begin() {
+  for (const [card, log] of logs) {
+    if (card.isConnected) continue;
+    logs.delete(card);
+    log.socket.close();
+  }
+  for (const card of document.querySelectorAll("[data-log]")) {
+    if (!logs.has(card)) logs.set(card, new Log(card));
+  }
+}
+
+begin();
+document.addEventListener("htmx:load", begin);
