@@ -1,7 +1,9 @@
 from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
 from .models import Instance, Launch, Revision
+from .states import State
 
 
 class Observed:
@@ -32,13 +34,17 @@ class InstanceAdmin(Observed, admin.ModelAdmin[Instance]):
     list_select_related = ("owner", "revision")
     inlines = (RevisionInline,)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Instance]:
+        newest = Launch.objects.filter(instance=OuterRef("pk")).order_by("-pk")
+        return super().get_queryset(request).annotate(last_state=Subquery(newest.values("state")[:1]))
+
     @admin.display(description="model")
     def model_name(self, instance: Instance) -> str:
         return instance.model
 
-    @admin.display(description="state")
+    @admin.display(description="state", ordering="last_state")
     def state_now(self, instance: Instance) -> str:
-        return str(instance.state.label)
+        return str(State(getattr(instance, "last_state", None) or State.STOPPED).label)
 
 
 @admin.register(Revision)

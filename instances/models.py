@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import socket
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
+from statistics import median
 from typing import Any, Self
 
 from django.conf import settings

@@ -53,7 +53,7 @@ _ALL = (
         title="Qwen3 0.6B",
         model_shown="Qwen/Qwen3-0.6B",
         summary=_("The smallest Qwen3. Fast, and good for trying things out."),
-        size=_("1.5 GB · for 4 GB of GPU memory"),
+        size=_("1.5 GB · GPU of 4 GB"),
         config={"model": "Qwen/Qwen3-0.6B", "max_model_len": 16384, "gpu_memory_utilization": 0.8},
     ),
     Preset(
@@ -61,7 +61,7 @@ _ALL = (
         title="Qwen3 4B",
         model_shown="Qwen/Qwen3-4B-Instruct-2507",
         summary=_("A capable small model for chat and tools."),
-        size=_("8 GB · for 12 GB of GPU memory"),
+        size=_("8 GB · GPU of 12 GB"),
         config={
             "model": "Qwen/Qwen3-4B-Instruct-2507",
             "max_model_len": 16384,
@@ -73,7 +73,7 @@ _ALL = (
         title="Qwen3 8B",
         model_shown="Qwen/Qwen3-8B",
         summary=_("Thinks before it answers. A good first choice on one 24 GB card."),
-        size=_("16 GB · for 24 GB of GPU memory"),
+        size=_("16 GB · GPU of 24 GB"),
         config={"model": "Qwen/Qwen3-8B", "max_model_len": 16384, "gpu_memory_utilization": 0.9},
     ),
     Preset(
@@ -81,7 +81,7 @@ _ALL = (
         title="Qwen3 14B",
         model_shown="Qwen/Qwen3-14B",
         summary=_("Stronger at reasoning and code, at half the speed of the 8B."),
-        size=_("30 GB · for 48 GB of GPU memory"),
+        size=_("30 GB · GPU of 48 GB"),
         config={"model": "Qwen/Qwen3-14B", "max_model_len": 32768, "gpu_memory_utilization": 0.9},
     ),
     Preset(
@@ -89,7 +89,7 @@ _ALL = (
         title="Llama 3.2 3B",
         model_shown="meta-llama/Llama-3.2-3B-Instruct",
         summary=_("Meta's small model. Accept its licence on the hub and set HF_TOKEN first."),
-        size=_("6.5 GB · for 12 GB of GPU memory"),
+        size=_("6.5 GB · GPU of 12 GB"),
         config={
             "model": "meta-llama/Llama-3.2-3B-Instruct",
             "max_model_len": 16384,
@@ -101,7 +101,7 @@ _ALL = (
         title="Llama 3.1 8B",
         model_shown="meta-llama/Llama-3.1-8B-Instruct",
         summary=_("Widely used. Accept its licence on the hub and set HF_TOKEN first."),
-        size=_("16 GB · for 24 GB of GPU memory"),
+        size=_("16 GB · GPU of 24 GB"),
         config={
             "model": "meta-llama/Llama-3.1-8B-Instruct",
             "max_model_len": 16384,
@@ -113,7 +113,7 @@ _ALL = (
         title="Mistral 7B v0.3",
         model_shown="mistralai/Mistral-7B-Instruct-v0.3",
         summary=_("A solid older model, free to use. Good in French, German and Spanish."),
-        size=_("14.5 GB · for 24 GB of GPU memory"),
+        size=_("14.5 GB · GPU of 24 GB"),
         config={
             "model": "mistralai/Mistral-7B-Instruct-v0.3",
             "max_model_len": 16384,
@@ -125,7 +125,7 @@ _ALL = (
         title="Mistral Small 3.2 24B",
         model_shown="mistralai/Mistral-Small-3.2-24B-Instruct-2506",
         summary=_("The strongest here, reads images too."),
-        size=_("48 GB · for 80 GB of GPU memory"),
+        size=_("48 GB · GPU of 80 GB"),
         config={
             "model": "mistralai/Mistral-Small-3.2-24B-Instruct-2506",
             "max_model_len": 32768,

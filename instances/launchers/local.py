@@ -106,9 +106,8 @@ class LocalLauncher:
             return
         full = False
         try:
-            _write(
-                ref.directory / "stop", str(float(max(0.0, grace)))
-            )  # before looking: a shim that begins reads it
+            # Before we look who is there: a shim that begins reads it after it has said so.
+            _bring_forward(ref.directory / "stop", time.monotonic() + max(0.0, grace))
         except OSError:
             full = True
         identity = _identity(ref.directory)
@@ -228,7 +227,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _bring_forward(path: Path, at: float) -> None:
-    """Write down when all is to be killed, by the machine's monotonic clock, unless an earlier time stands there."""
+    """Write down when all is to be killed, by the monotonic clock, unless an earlier time stands there."""
     with suppress(FileNotFoundError):
         if float(path.read_text()) <= at:
             return

@@ -59,6 +59,7 @@ class Shim:
         self.pid = 0  # of the main process
         self.main_ended = False
         self.kill_at: float | None = None  # monotonic; from then on everything is killed
+        self.give_up_at: float | None = None  # monotonic; from then on what lives is left
         self.asked = False  # SIGTERM was sent
         self.silent = False  # nobody holds the other end of the pipe any more
         self.pipe = self.main = self.wakeup = -1
@@ -194,7 +195,7 @@ class Shim:
                 self._kill(alive)
             if self.main_ended and not alive:
                 return []
-            if self.kill_at is not None and time.monotonic() >= self.kill_at + SWEEP_DEADLINE:
+            if self.give_up_at is not None and time.monotonic() >= self.give_up_at:
                 return [process.pid for process in alive]
 
     def _wait(self) -> int:
@@ -247,7 +248,7 @@ class Shim:
             os.kill(self.pid, signal.SIGTERM)  # ours and uncollected, so the pid is still its own
 
     def _hurry(self, seconds: float) -> None:
-        at = time.monotonic() + seconds
+        at = time.monotonic() + max(0.0, seconds)
         self.kill_at = at if self.kill_at is None else min(self.kill_at, at)
 
     def _collect(self) -> list[processes.Process]:
@@ -259,6 +260,8 @@ class Shim:
         return [process for process in found if not process.ended]
 
     def _kill(self, alive: list[processes.Process]) -> None:
+        if self.give_up_at is None:
+            self.give_up_at = time.monotonic() + SWEEP_DEADLINE
         with suppress(ProcessLookupError):  # it had no group of its own yet
             os.killpg(self.pid, signal.SIGKILL)
         for process in alive:

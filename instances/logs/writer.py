@@ -55,7 +55,7 @@ class Writer:
         self._text = b""  # of the current record, not written yet
         self._length = 0  # bytes of the current record's text, written or not
         self._begun = False  # the current record's stamp is on disk
-        self._up = False  # what is on disk of it ends with UP
+        self._last = b""  # the last bytes of it that are on disk
         self._held = b""  # the newest rewrite, not written yet
         self._group = 0  # bytes of rewrites since the last newline
         self._cr = False  # the last byte was a carriage return, and a newline may follow
@@ -76,7 +76,7 @@ class Writer:
             data = data[:-1]
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
-        if b"\r" in data or (b"\x1b" in data and UP + b"\n" in data):
+        if b"\r" in data or (b"\x1b" in data and UP + b"\n" in data) or self._goes_up():
             *lines, rest = data.split(b"\n")
             for line in lines:
                 self._rewrites(line, stamp)
@@ -113,7 +113,7 @@ class Writer:
             self._release()
             if self._text:
                 self._out.append(self._text if self._begun else stamp + self._text)
-                self._up = self._text.endswith(UP)
+                self._last = (self._last + self._text)[-len(UP) :]
                 self._text, self._begun = b"", True
             self._since = None
         self._put()
@@ -177,8 +177,7 @@ class Writer:
             self._text, self._length = rest, len(rest)
 
     def _end(self, terminator: bytes, stamp: bytes) -> None:
-        up = self._text.endswith(UP) if self._text else self._begun and self._up
-        if terminator == b"\n" and up:
+        if terminator == b"\n" and self._goes_up():
             terminator = b"\r"
         if self._group > LONGEST_GROUP:
             terminator = b"\n"
@@ -194,7 +193,10 @@ class Writer:
             if not _shows(self._text):
                 self._release()  # this one may be empty to the eye, and then the one before it counts
             self._held = record
-        self._text, self._length, self._begun = b"", 0, False
+        self._text, self._length, self._begun, self._last = b"", 0, False, b""
+
+    def _goes_up(self) -> bool:
+        return (self._last + self._text[-len(UP) :]).endswith(UP)
 
     def _release(self) -> None:
         if self._held:

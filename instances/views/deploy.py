@@ -152,6 +152,7 @@ def _facts(request: HttpRequest, form: DeployForm) -> dict[str, Any]:
         "instance": form.instance,
         "presets": PRESETS.values(),
         "picked": picked,
+        "preset": PRESETS.get(picked),
         "command": _command(draft),
         "missing": engine if isinstance(engine, engines.Missing) else None,
         "engine": engine,

@@ -144,6 +144,10 @@ class Log {
   pause(on) {
     this.paused = on;
     this.button.setAttribute("aria-pressed", String(on));
+    this.button.toggleAttribute("data-on", on);
+    const [pause, follow] = this.button.querySelectorAll("span");
+    pause.hidden = on;
+    follow.hidden = !on;
     this.say(on ? "paused" : "live");
     if (on) return;
     for (const { seq, lines, next } of this.held.splice(0)) this.take({ seq, lines, next_offset: next });
@@ -157,6 +161,10 @@ function begin() {
     if (card.isConnected) continue;
     logs.delete(card);
     log.socket.close();
+  }
+  for (const list of document.querySelectorAll("[data-log-end]")) {
+    if (!list.closest("[data-log]")) list.scrollTop = list.scrollHeight; // it has ended: nothing more will come
+    list.removeAttribute("data-log-end");
   }
   for (const card of document.querySelectorAll("[data-log]")) {
     if (!logs.has(card)) logs.set(card, new Log(card));

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from accounts.models import User
+from chat.upstream import close_session
 from instances.models import Instance, Launch, Revision
 from instances.states import State
 
@@ -34,7 +35,14 @@ def running(mia: User) -> Launch:
 
 
 @pytest.fixture
-async def engine(running: Launch) -> AsyncIterator[StandIn]:
+async def pool() -> AsyncIterator[None]:
+    """The connections to engines of this test's loop."""
+    yield
+    await close_session()
+
+
+@pytest.fixture
+async def engine(running: Launch, pool: None) -> AsyncIterator[StandIn]:
     """The engine of `running`."""
     async with StandIn() as stand_in:
         await Launch.objects.filter(pk=running.pk).aupdate(port=stand_in.port)

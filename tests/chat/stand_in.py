@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
 DONE = b"data: [DONE]\n\n"
+BREAK = b"break off"
 
 
 @dataclass
@@ -32,7 +34,7 @@ class StandIn:
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.arrived = asyncio.Event()
-        self.reply: web.Response | None = None
+        self.reply: Callable[[], web.Response] | None = None
         self.port = 0
         self._words: asyncio.Queue[bytes | None] = asyncio.Queue()
 
@@ -69,16 +71,23 @@ class StandIn:
         """End the answer here, whatever was said."""
         self._words.put_nowait(None)
 
+    def break_off(self) -> None:
+        """Cut the connection in the middle of the answer, as an engine that dies does."""
+        self._words.put_nowait(BREAK)
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         asked = Asked(request.path, dict(request.headers), await request.read())
         self.asked.append(asked)
         self.arrived.set()
         if self.reply is not None:
-            return self.reply
+            return self.reply()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         try:
             await response.prepare(request)
             while (words := await self._words.get()) is not None:
+                if words == BREAK and request.transport is not None:
+                    request.transport.abort()
+                    return response
                 await response.write(words)
         except (asyncio.CancelledError, ConnectionError):
             asked.left.set()

@@ -5,7 +5,20 @@ import pytest
 from chat import sse
 from chat.sse import EventReader, EventTooLong, format_event
 
-STREAM = ': a comment\n\ndata: {"a": "你好🌍"}\n\nevent: x\nid: 7\ndata: one\ndata: two\n\ndata:bare\n\ndata: [DONE]\n\n'
+STREAM = """: a comment
+
+data: {"a": "你好🌍"}
+
+event: x
+id: 7
+data: one
+data: two
+
+data:bare
+
+data: [DONE]
+
+"""
 EVENTS = ['{"a": "你好🌍"}', "one\ntwo", "bare", "[DONE]"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from instances.launchers import local, processes
-from instances.launchers.base import LaunchError
+from instances.launchers.base import LaunchError, Ref
 from instances.launchers.local import LocalLauncher
 
 from .host import Host, is_alive, until
@@ -45,7 +45,7 @@ def test_a_launch_handed_over_but_never_begun_is_begun_by_the_next_start(host: H
     spec.directory.mkdir(parents=True)
     kept = {"launch_id": 1, "argv": spec.argv, "env": dict(spec.env), "log_cap": spec.log_cap}
     (spec.directory / "spec.json").write_text(json.dumps(kept))
-    assert host.launcher.observe(local.Ref(1, spec.directory)).alive
+    assert host.launcher.observe(Ref(1, spec.directory)).alive
     assert host.ended(host.start(spec)).code == 6
 
 

@@ -48,5 +48,7 @@ class Host:
 @pytest.fixture
 def host(mia: User, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     settings.LLMOPS_DATA = tmp_path
-    monkeypatch.setattr(engines, "find", lambda: engines.Engine(Path("/opt/vllm/bin/vllm"), "0.32.0+cpu", "cpu"))
+    monkeypatch.setattr(
+        engines, "find", lambda: engines.Engine(Path("/opt/vllm/bin/vllm"), "0.32.0+cpu", "cpu")
+    )
     return Host(mia)

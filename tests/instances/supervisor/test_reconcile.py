@@ -44,7 +44,9 @@ def test_the_phase_is_read_from_the_log(host: Host) -> None:
     host.deploy()
     launch = host.step()
     host.launcher.say(launch.pk, "INFO 11-25 03:54:48 [x.py:1] Starting to load model Qwen/Qwen3-8B...\n")
-    host.launcher.say(launch.pk, "Loading safetensors checkpoint shards:  50% Completed | 1/2 [00:01<00:01, 1.0s/it]\n")
+    host.launcher.say(
+        launch.pk, "Loading safetensors checkpoint shards:  50% Completed | 1/2 [00:01<00:01, 1.0s/it]\n"
+    )
     launch = host.step()
     assert (launch.phase, launch.progress) == ("weights", [1, 2])
 
@@ -60,7 +62,9 @@ def test_a_stop_is_stopped_only_when_the_tree_is_gone(host: Host) -> None:
     assert (launch.state, launch.exit_code, launch.error) == (State.STOPPED, 0, "")
 
 
-def test_a_stop_is_not_proved_while_somebody_holds_the_port(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_is_not_proved_while_somebody_holds_the_port(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     launch = host.running()
     services.stop_instance(actor=host.actor, instance=launch.instance)
     with socket.socket() as holder:
@@ -86,7 +90,9 @@ def test_a_second_stop_kills(host: Host) -> None:
 
 def test_a_stop_before_anything_was_started_ends_it(host: Host) -> None:
     instance = host.deploy()
-    launch = Launch.objects.create(instance=instance, revision=instance.revision, host=socket.gethostname(), port=8100)
+    launch = Launch.objects.create(
+        instance=instance, revision=instance.revision, host=socket.gethostname(), port=8100
+    )
     services.stop_instance(actor=host.actor, instance=instance)
     launch = host.step(2)
     assert launch.state == State.STOPPED and not host.launcher.started
@@ -263,10 +269,14 @@ def test_removing_stops_first_and_hides_then(host: Host) -> None:
     assert Launch.objects.get().state == State.STOPPED
 
 
-def test_without_an_engine_the_launch_says_what_is_missing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_engine_the_launch_says_what_is_missing(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from instances.vllm import engines
 
-    monkeypatch.setattr(engines, "find", lambda: engines.Missing("No engine is installed yet.", "Run ./start.sh."))
+    monkeypatch.setattr(
+        engines, "find", lambda: engines.Missing("No engine is installed yet.", "Run ./start.sh.")
+    )
     host.deploy()
     launch = host.step()
     assert (launch.error, launch.advice) == ("No engine is installed yet.", "Run ./start.sh.")
