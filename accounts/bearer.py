@@ -9,7 +9,9 @@ from channels.db import database_sync_to_async
 
 from .services import owner_of_key
 
-Asgi = Callable[[dict[str, Any], Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
+Asgi = Callable[
+    [dict[str, Any], Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]
+]
 
 
 def secret_in(headers: list[tuple[bytes, bytes]]) -> str:

@@ -18,13 +18,17 @@ class SetupForm(forms.Form):
     username = forms.CharField(
         label=_("User name"), max_length=150, validators=[User.username_validator], strip=True
     )
-    password = forms.CharField(label=_("Password"), strip=False, widget=forms.PasswordInput(render_value=True))
+    password = forms.CharField(
+        label=_("Password"), strip=False, widget=forms.PasswordInput(render_value=True)
+    )
 
     def clean_token(self) -> str:
         token: str = self.cleaned_data["token"]
         if not setup_token.matches(token):
             raise ValidationError(
-                _("This is not the token. It has three groups, like ABCD-1234-EFGH, and stands in the terminal.")
+                _(
+                    "This is not the token. It has three groups, like ABCD-1234-EFGH, and stands in the terminal."
+                )
             )
         return token
 

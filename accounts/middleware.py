@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
+from django.shortcuts import redirect, resolve_url
 
 from . import setup_token
 
@@ -35,5 +35,7 @@ class SignedInMiddleware(LoginRequiredMiddleware):
         if setup_token.needed():
             return redirect("setup")
         if request.headers.get("HX-Request"):  # the whole page must go to the login, not a fragment of it
-            return HttpResponse(status=204, headers={"HX-Redirect": self.get_login_url(view_func)})
+            return HttpResponse(
+                status=204, headers={"HX-Redirect": resolve_url(self.get_login_url(view_func))}
+            )
         return super().handle_no_permission(request, view_func)

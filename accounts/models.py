@@ -30,7 +30,9 @@ class User(AbstractUser):
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def valid(self) -> ApiKeyQuerySet:
         now = timezone.now()
-        return self.filter(Q(expires__isnull=True) | Q(expires__gt=now), revoked__isnull=True, owner__is_active=True)
+        return self.filter(
+            Q(expires__isnull=True) | Q(expires__gt=now), revoked__isnull=True, owner__is_active=True
+        )
 
     def for_secret(self, secret: str) -> ApiKeyQuerySet:
         return self.valid().filter(hash=ApiKey.hash_of(secret)).select_related("owner")

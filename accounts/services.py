@@ -40,7 +40,9 @@ def create_api_key(*, owner: User, name: str = "") -> tuple[ApiKey, str]:
     key = ApiKey.objects.create(
         owner=owner, name=name, hash=ApiKey.hash_of(secret), prefix=secret[: len(KEY_MARK) + 4]
     )
-    record_event(actor=owner, verb="made the API key", subject=f"api-key:{key.pk}", subject_name=name or key.prefix)
+    record_event(
+        actor=owner, verb="made the API key", subject=f"api-key:{key.pk}", subject_name=name or key.prefix
+    )
     return key, secret
 
 
@@ -48,7 +50,10 @@ def create_api_key(*, owner: User, name: str = "") -> tuple[ApiKey, str]:
 def revoke_api_key(*, actor: User, key: ApiKey) -> None:
     ApiKey.objects.filter(pk=key.pk, revoked__isnull=True).update(revoked=timezone.now())
     record_event(
-        actor=actor, verb="revoked the API key", subject=f"api-key:{key.pk}", subject_name=key.name or key.prefix
+        actor=actor,
+        verb="revoked the API key",
+        subject=f"api-key:{key.pk}",
+        subject_name=key.name or key.prefix,
     )
 
 

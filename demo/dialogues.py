@@ -1,7 +1,8 @@
-"""The text that the tiny demo model learns from: an endless, seeded stream of short conversations and plain sentences.
+"""The text that the tiny demo model learns from: a seeded stream of short conversations and plain text.
 
-Set answers stand in `answers.txt`, the tables behind the rest (capitals, colours, names ...) in `facts.toml`. Here is how they
-become questions, in the ways in which people really type: without capitals or question marks, with a slip of the finger.
+Set answers stand in `answers.txt`, the tables behind the rest (capitals, colours, names ...) in `facts.toml`.
+Here is how they become questions, as people really type them: without capitals or question marks, with a
+slip of the finger.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ UNKNOWN = (
     "I am only a tiny demo model, so I do not know that. "
     "Ask me for a capital, a small sum, or something about this console."
 )
-TOO_BIG = "I am only a tiny demo model: I can do sums and differences up to twenty, and times tables up to ten."
+TOO_BIG = (
+    "I am only a tiny demo model: I can do sums and differences up to twenty, and times tables up to ten."
+)
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,23 @@ def read_blocks() -> dict[str, list[Block]]:
     return groups
 
 
-def one_of(rng: random.Random, pattern: str, **words: object) -> str:
-    """`pattern` with one alternative taken for each pair of parentheses, then filled with `words`."""
-    text, found = pattern, 1
-    while found:  # the innermost pairs first
-        text, found = re.subn(r"\(([^()]*\|[^()]*)\)", lambda pair: rng.choice(pair[1].split("|")), text)
-    text = re.sub(r" +([?.!]|$)", r"\1", re.sub(r"  +", " ", text)).strip()
-    return text.format(**words) if words else text
+def one_of(rng: random.Random, pattern: str) -> str:
+    """`pattern` with one alternative taken for each pair of parentheses, inner ones first."""
+    found = 1
+    while found:
+        pattern, found = re.subn(
+            r"\(([^()]*\|[^()]*)\)", lambda pair: rng.choice(pair[1].split("|")), pattern
+        )
+    return re.sub(r" +([?.!]|$)", r"\1", re.sub(r"  +", " ", pattern)).strip()
+
+
+def asked(rng: random.Random, way: str, x: str, a: str = "") -> str:
+    """A question about `x`, in one of the ways of `facts.toml`; `a` is a small word that some need."""
+    return one_of(rng, rng.choice(FACTS["ways"][way])).format(x=x, a=a)
 
 
 def as_typed(rng: random.Random, text: str) -> str:
-    """`text` as somebody in a hurry may type it: the words stay, case and marks may not, one letter may slip."""
+    """`text` as typed in a hurry: the words stay, but not all capitals and marks, and one letter may slip."""
     if rng.random() < 0.1:
         text = rng.choice(FACTS["leads"]) + rng.choice([text, text[:1].lower() + text[1:]])
     if rng.random() < 0.25:
@@ -83,18 +92,9 @@ def capital(rng: random.Random) -> Turn:
     country = rng.choice(list(FACTS["capitals"])) if rng.random() > 0.05 else "Japan"
     city = FACTS["capitals"][country]
     if rng.random() < 0.12:
-        asked = "(Which country has the capital {c}|{c} is the capital of which country|Where is {c})?"
-        return Turn(one_of(rng, asked, c=city), f"{city} is the capital of {country}.")
-    forms = (
-        "What is the capital of {x}?",
-        "What is the capital of {x}?",
-        "(What's|Whats|Which is|Which city is|Tell me|Name|Give me|Do you know|What city is) the (capital|capital city) of {x}?",
-        "(The capital of {x}|Capital of {x}|{x} capital|{x}'s capital|Capital city of {x}|{x})?",
-        "(And {x}|What about {x}|And of {x}|And the capital of {x}|How about {x}|And what is the capital of {x}|Now {x})?",
-        "(What is {x}'s capital|What capital does {x} have|Which city is {x}'s capital|What is the capital in {x})?",
-    )
+        return Turn(asked(rng, "country", city), f"{city} is the capital of {country}.")
     called = rng.choice([country, *FACTS["also_called"].get(country, [])])
-    return Turn(one_of(rng, rng.choice(forms), x=called), f"The capital of {country} is {city}.")
+    return Turn(asked(rng, "capital", called), f"The capital of {country} is {city}.")
 
 
 def arithmetic(rng: random.Random) -> Turn:
@@ -109,48 +109,32 @@ def arithmetic(rng: random.Random) -> Turn:
     words = {"+": "(+|+|plus|and)", "-": "(-|-|minus|less)", "*": "(*|x|×|times)", "/": "(/|divided by)"}
     word = one_of(rng, words[sign])
     shown = f"{a}{word}{b}" if word in "+-*x×/" and rng.random() < 0.3 else f"{a} {word} {b}"
-    forms = (
-        "What is {s}?",
-        "(What's|How much is|Calculate|Compute|And|And what is|Tell me|What about|Now) {s}(?| =|=|)",
-        "({s}|{s} =|{s}=|{s}?|What is the result of {s}?|{s} equals|And {s}?)",
-    )
-    answer = {"+": f"{a} + {b} = {a + b}.", "-": f"{a} - {b} = {a - b}.", "*": f"{a} × {b} = {a * b}."}
-    return Turn(one_of(rng, rng.choice(forms), s=shown), TOO_BIG if beyond else answer[sign])
+    results = {"+": f"{a} + {b} = {a + b}.", "-": f"{a} - {b} = {a - b}.", "*": f"{a} × {b} = {a * b}."}
+    return Turn(asked(rng, "sum", shown), TOO_BIG if beyond else results[sign])
 
 
 def colour(rng: random.Random) -> Turn:
     thing, shade = rng.choice(list(FACTS["colours"].items()))
-    asked = "(What colour is {x}|What color is {x}|Which colour is {x}|What is the colour of {x}|What colour has {x})?"
-    return Turn(one_of(rng, asked, x=thing), f"{thing[0].upper()}{thing[1:]} is {shade}.")
+    return Turn(asked(rng, "colours", thing), f"{thing[0].upper()}{thing[1:]} is {shade}.")
 
 
 def animal(rng: random.Random) -> Turn:
     table = rng.choice(["sounds", "legs", "babies"])
     name, what = rng.choice(list(FACTS[table].items()))
     a = "an" if name[0] in "ae" else "a"
-    asked, answer = {
-        "sounds": (
-            "(What does {a} {x} say|What sound does {a} {x} make|What does {a} {x} do|What noise does {a} {x} make)?",
-            f"{a.capitalize()} {name} {what}.",
-        ),
-        "legs": (
-            "(How many legs does {a} {x} have|How many legs has {a} {x}|How many legs do {x}s have)?",
-            f"{a.capitalize()} {name} has {what} legs.",
-        ),
-        "babies": (
-            "(What is a baby {x} called|What is a young {x} called|What do you call a baby {x}|What is a baby {x})?",
-            f"A young {name} is called a {what}.",
-        ),
-    }[table]
-    return Turn(one_of(rng, asked, a=a, x=name), answer)
+    answers = {
+        "sounds": f"{a.capitalize()} {name} {what}.",
+        "legs": f"{a.capitalize()} {name} has {what} legs.",
+        "babies": f"A young {name} is called a {what}.",
+    }
+    return Turn(asked(rng, table, name, a), answers[table])
 
 
 def opposite(rng: random.Random) -> Turn:
     word, other = rng.choice(list(FACTS["opposites"].items()))
     if rng.random() < 0.5:
         word, other = other, word
-    asked = "(What is the opposite of {x}|The opposite of {x}|What's the opposite of {x}|And the opposite of {x})?"
-    return Turn(one_of(rng, asked, x=word), f"The opposite of {word} is {other}.")
+    return Turn(asked(rng, "opposites", word), f"The opposite of {word} is {other}.")
 
 
 def calendar(rng: random.Random) -> Turn:
@@ -158,11 +142,8 @@ def calendar(rng: random.Random) -> Turn:
     names = FACTS[noun + "s"]
     at = rng.randrange(len(names))
     step, word = rng.choice([(1, "after"), (-1, "before")])
-    asked = "(What {n} comes|Which {n} comes|What {n} is|Which {n} is|What comes|What is the {n}) {w} {x}?"
-    return Turn(
-        one_of(rng, asked, n=noun, w=word, x=names[at]),
-        f"{names[(at + step) % len(names)]} comes {word} {names[at]}.",
-    )
+    question = asked(rng, "calendar", f"{word} {names[at]}", noun)
+    return Turn(question, f"{names[(at + step) % len(names)]} comes {word} {names[at]}.")
 
 
 def odd_word(rng: random.Random) -> str:
@@ -170,14 +151,14 @@ def odd_word(rng: random.Random) -> str:
     if rng.random() < 0.5:
         return str(rng.choice(FACTS["odd_topics"]))
     made = "".join(rng.choices(FACTS["syllables"], k=rng.randint(1, 4)))
-    return one_of(rng, "({m}|{m}|{c}|the {m}|a {m}|{m} {o}|{c} {o})", m=made, c=made.capitalize(), o=rng.choice(FACTS["syllables"]))
+    return asked(rng, "nonsense", rng.choice([made, made.capitalize()]), rng.choice(FACTS["syllables"]))
 
 
 def unknown(rng: random.Random) -> Turn:
     if rng.random() < 0.12:
         made = "".join(rng.choices(FACTS["syllables"], k=rng.randint(2, 3))).capitalize()
         place = rng.choice([made, rng.choice(FACTS["places_unknown"])])
-        return Turn(one_of(rng, "(What is the|What is the|Tell me the|The) capital of {x}?", x=place), UNKNOWN)
+        return Turn(asked(rng, "unknown_capital", place), UNKNOWN)
     if rng.random() < 0.08:
         return Turn(" ".join(odd_word(rng) for _ in range(rng.randint(1, 5))), UNKNOWN)
     form = rng.choice(FACTS["odd_forms"])
@@ -206,7 +187,7 @@ class Speaker:
         return Turn(as_typed(self.rng, made.question), made.answer)
 
     def turns(self) -> Iterator[Turn]:
-        """Turns without end. A subject may go on for a second turn; a name that was told is asked for later."""
+        """Turns without end. A subject may go on for a second turn; a name once told is asked for later."""
         name = ""
         while True:
             maker = self.rng.choices(list(self.makers), list(self.makers.values()))[0]
@@ -214,12 +195,10 @@ class Speaker:
                 yield self.turn(maker)
             if self.rng.random() < 0.04:
                 name = self.rng.choice(FACTS["people"])
-                told = one_of(self.rng, "(My name is|I am|I'm|Call me|Hi, I am|Hello, my name is) {n}(.|!|)", n=name)
-                yield Turn(told, f"Nice to meet you, {name}!")
+                yield Turn(asked(self.rng, "tell_name", name), f"Nice to meet you, {name}!")
             if self.rng.random() < (0.15 if name else 0.01):
-                asked = "(What is my name|Who am I|Do you know my name|What's my name|Do you remember my name)?"
                 answer = f"Your name is {name}." if name else "You have not told me your name yet."
-                yield Turn(as_typed(self.rng, one_of(self.rng, asked)), answer)
+                yield Turn(as_typed(self.rng, asked(self.rng, "ask_name", name)), answer)
 
     def system_prompt(self) -> str:
         """Some system prompt. It must not disturb the answers."""

@@ -1,9 +1,9 @@
-"""Makes `tiny-chat/`, the demo model, from nothing but `dialogues.py`: tokenizer, training, files that vLLM can serve.
+"""Makes `tiny-chat/`, the demo model, from the text of `dialogues.py`: tokenizer, weights, settings.
 
-    ENGINE_PYTHON demo/train.py [--steps 1000] [--out demo/tiny-chat]
+    ENGINE_PYTHON demo/train.py [--steps 700] [--out demo/tiny-chat]
 
-ENGINE_PYTHON is the Python beside an installed `vllm` command: it has torch, transformers and tokenizers. Seeds are fixed; on
-one kind of machine two runs give the same weights.
+ENGINE_PYTHON is the Python beside an installed `vllm` command: it has torch, transformers and tokenizers.
+Seeds are fixed: on one kind of machine two runs give the same weights.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import argparse
 import itertools
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # set before torch: waiting threads must not spin
 
 import torch
 from dialogues import Speaker
@@ -24,9 +27,10 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 VOCABULARY = 2048
 LONGEST = 1024  # tokens: what the preset serves
-END, USER, ASSISTANT, SYSTEM, END_OF_TEXT = "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|endoftext|>"
+END, END_OF_TEXT = "<|end|>", "<|endoftext|>"
+USER, ASSISTANT, SYSTEM = "<|user|>", "<|assistant|>", "<|system|>"
 SPECIAL = [END_OF_TEXT, END, USER, ASSISTANT, SYSTEM]
-WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"  # each digit is a piece of its own
+WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"  # digits stand alone
 TEMPLATE = (
     "{% for message in messages %}"
     "{% set role = message['role'] if message['role'] in ['system', 'assistant'] else 'user' %}"
@@ -34,13 +38,22 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-ROWS = [96, 192, 96, 384, 96, 192, 96, LONGEST]  # row lengths in turn: short ones teach first answers, long ones long talks
+ROWS = [
+    96,
+    192,
+    96,
+    384,
+    96,
+    192,
+    96,
+    LONGEST,
+]  # tokens: short rows teach first answers, long ones long talks
 TOKENS_A_STEP = 2304
 IGNORED = -100  # not a target
 
 
 def make_tokenizer() -> Tokenizer:
-    """A byte-level BPE that has learned from the same text, so that anything can be written and common words are one token."""
+    """A byte-level BPE that has learned from the same text, so that common words are one token."""
     speaker = Speaker(seed=1)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -70,7 +83,7 @@ class Rows:
         self.speaker = Speaker(seed)
         self.special = {token: tokenizer.token_to_id(token) for token in SPECIAL}
 
-    def talk(self, length: int) -> Iterator[tuple[int, bool]]:
+    def talk(self) -> Iterator[tuple[int, bool]]:
         """Tokens of one conversation, each with whether it is a target."""
         if self.speaker.rng.random() < 0.1:
             yield from self.said(SYSTEM, self.speaker.system_prompt())
@@ -84,10 +97,9 @@ class Rows:
         yield from ((token, ours) for token in self.tokenizer.encode(text).ids)
         yield self.special[END], ours
 
-    def prose(self, length: int) -> Iterator[tuple[int, bool]]:
+    def prose(self, words: int) -> Iterator[tuple[int, bool]]:
         """Tokens of one piece of plain text, padded with the end of text."""
-        text = self.speaker.prose(words=length // 2)
-        yield from ((token, True) for token in self.tokenizer.encode(text).ids)
+        yield from ((token, True) for token in self.tokenizer.encode(self.speaker.prose(words)).ids)
         yield self.special[END_OF_TEXT], True
         yield from itertools.repeat((self.special[END_OF_TEXT], False))
 
@@ -96,7 +108,8 @@ class Rows:
         rows, targets = [], []
         for _ in range(TOKENS_A_STEP // length):
             plain = length == min(ROWS) and self.speaker.rng.random() < 0.16
-            pairs = list(itertools.islice((self.prose if plain else self.talk)(length), length + 1))
+            stream = self.prose(words=length // 2) if plain else self.talk()
+            pairs = list(itertools.islice(stream, length + 1))
             rows.append([token for token, _ in pairs[:-1]])
             targets.append([token if wanted else IGNORED for token, wanted in pairs[1:]])
         return torch.tensor(rows), torch.tensor(targets)
@@ -120,33 +133,73 @@ def make_model() -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM(config)
 
 
-def learn(model: Qwen2ForCausalLM, rows: Rows, steps: int, peak: float) -> None:
-    """Trains `model` in place: AdamW, a short warm-up, then a straight line down to nothing."""
-    matrices = [weight for weight in model.parameters() if weight.ndim == 2]
-    others = [weight for weight in model.parameters() if weight.ndim != 2]
-    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.97), fused=True)
+class Muon:
+    """Momentum steps with directions made orthogonal (K. Jordan, 2024): far fewer are needed than with Adam.
+
+    For weight matrices alone; matrices of one shape are handled together.
+    """
+
+    def __init__(self, matrices: list[torch.nn.Parameter], momentum: float = 0.95) -> None:
+        self.momentum = momentum
+        self.families: dict[tuple[int, ...], list[torch.nn.Parameter]] = {}
+        for matrix in matrices:
+            self.families.setdefault(tuple(matrix.shape), []).append(matrix)
+        self.moving = {shape: torch.zeros(len(family), *shape) for shape, family in self.families.items()}
+
+    def step(self, rate: float) -> None:
+        """Moves every matrix along its direction by `rate`, and clears the gradients."""
+        with torch.no_grad():
+            for (high, wide), family in self.families.items():
+                gradients = torch.stack([matrix.grad for matrix in family if matrix.grad is not None])
+                moving = self.moving[high, wide].lerp_(gradients, 1 - self.momentum)
+                directions = orthogonal(gradients.lerp(moving, self.momentum))
+                for matrix, direction in zip(family, directions, strict=True):
+                    matrix.sub_(direction, alpha=rate * max(1.0, high / wide) ** 0.5)
+                    matrix.grad = None
+
+
+def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
+    """The nearest matrices with singular values of about 1, by Newton-Schulz steps. Shape (n, high, wide)."""
+    if matrices.shape[-2] > matrices.shape[-1]:
+        return orthogonal(matrices.mT).mT
+    x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(5):
+        square = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x
+
+
+def learn(model: Qwen2ForCausalLM, rows: Rows, steps: int) -> None:
+    """Trains `model` in place: a short warm-up, then a straight line down to nothing.
+
+    Raises SystemExit when the loss is no longer a number.
+    """
+    embedding = model.get_input_embeddings().weight  # also the output, which is tied to it
+    matrices = [weight for weight in model.parameters() if weight.ndim == 2 and weight is not embedding]
+    others = [weight for weight in model.parameters() if weight.ndim == 1 or weight is embedding]
+    muon = Muon(matrices)
+    adam = torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.97), weight_decay=0.0, fused=True)
     began = time.monotonic()
     for step in range(steps):
-        rate = peak * min((step + 1) / 60, (steps - step) / (steps - 60))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        share = min((step + 1) / 40, (steps - step) / (steps - 40))
         tokens, targets = rows.batch(ROWS[step % len(ROWS)])
         hidden = model.model(input_ids=tokens, use_cache=False).last_hidden_state
         wanted = targets != IGNORED  # the widest product only where it counts
         loss = cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
         if not math.isfinite(loss.item()):
             raise SystemExit(f"The loss is {loss.item()} at step {step}: nothing was saved.")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(others, 1.0)
+        adam.param_groups[0]["lr"] = 0.004 * share
+        adam.step()
+        adam.zero_grad()
+        muon.step(0.02 * share)
         if step % 50 == 0 or step == steps - 1:
             print(f"step {step:4}  loss {loss.item():.3f}  {time.monotonic() - began:4.0f} s", flush=True)
 
 
 def save(model: Qwen2ForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
-    """Writes what an engine needs: weights in bfloat16, tokenizer with its chat template, and how to choose tokens."""
+    """Writes weights in bfloat16, the tokenizer with its chat template, and how to choose tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
@@ -172,8 +225,7 @@ def save(model: Qwen2ForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the tiny demo model.")
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--rate", type=float, default=4e-3, help="the highest learning rate")
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("tiny-chat"))
     options = parser.parse_args()
     torch.manual_seed(7)
@@ -182,7 +234,7 @@ def main() -> None:
     tokenizer = make_tokenizer()
     model = make_model()
     print(f"{sum(weight.numel() for weight in model.parameters()):,} weights", flush=True)
-    learn(model, Rows(tokenizer, seed=2), options.steps, options.rate)
+    learn(model, Rows(tokenizer, seed=2), options.steps)
     save(model, tokenizer, options.out)
     print(f"saved in {options.out}")
 

@@ -22,13 +22,22 @@ class Observed:
 class RevisionInline(Observed, admin.TabularInline[Revision, Instance]):
     model = Revision
     fk_name = "instance"
-    fields = ("number", "author", "created", "config")
+    fields = readonly_fields = ("number", "author", "created", "config")
     extra = 0
 
 
 @admin.register(Instance)
 class InstanceAdmin(Observed, admin.ModelAdmin[Instance]):
-    list_display = ("name", "served_name", "model_name", "desired_state", "state_now", "owner", "created", "removed_at")
+    list_display = (
+        "name",
+        "served_name",
+        "model_name",
+        "desired_state",
+        "state_now",
+        "owner",
+        "created",
+        "removed_at",
+    )
     list_filter = ("desired_state", "restart_policy", ("removed_at", admin.EmptyFieldListFilter))
     search_fields = ("name", "served_name", "owner__username")
     list_select_related = ("owner", "revision")
@@ -57,7 +66,18 @@ class RevisionAdmin(Observed, admin.ModelAdmin[Revision]):
 
 @admin.register(Launch)
 class LaunchAdmin(Observed, admin.ModelAdmin[Launch]):
-    list_display = ("id", "instance", "state", "asked_by", "attempt", "created", "ready_at", "ended_at", "exit_code", "error")
+    list_display = (
+        "id",
+        "instance",
+        "state",
+        "asked_by",
+        "attempt",
+        "created",
+        "ready_at",
+        "ended_at",
+        "exit_code",
+        "error",
+    )
     list_filter = ("state", "accelerator", "engine_version")
     list_select_related = ("instance", "asked_by")
     search_fields = ("instance__name", "error", "asked_by__username")

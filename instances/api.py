@@ -223,7 +223,8 @@ def logs(request: HttpRequest, instance_id: int, query: Query[LogQuery]) -> Json
     page = store.read(launch.directory, query.offset or 0, query.limit, query.search, tail=newest)
     return {
         "lines": [
-            {"offset": line.offset, "time": line.time, "level": line.level, "text": line.text} for line in page.lines
+            {"offset": line.offset, "time": line.time, "level": line.level, "text": line.text}
+            for line in page.lines
         ],
         "next_offset": page.next_offset,
     }
@@ -239,7 +240,9 @@ def engine_metrics(request: HttpRequest, instance_id: int) -> HttpResponse:
         answer = httpx.get(f"{launch.base_url}/metrics", timeout=3.0, follow_redirects=False, trust_env=False)
     except httpx.HTTPError:
         return HttpResponse("The engine does not answer.\n", status=502, content_type="text/plain")
-    return HttpResponse(answer.content, status=answer.status_code, content_type=answer.headers.get("content-type"))
+    return HttpResponse(
+        answer.content, status=answer.status_code, content_type=answer.headers.get("content-type")
+    )
 
 
 @models.get("/{int:instance_id}/launches")

@@ -45,7 +45,9 @@ def phases_of(launch: Launch) -> list[PhaseBar]:
         status = _status(launch, phase.slug, seen)
         value, most = launch.progress if status == "now" and launch.progress else (None, 100)
         bars.append(
-            PhaseBar(phase.slug, _(phase.label), status, value, most, _note(launch, phase.slug, status, seconds))
+            PhaseBar(
+                phase.slug, _(phase.label), status, value, most, _note(launch, phase.slug, status, seconds)
+            )
         )
     return bars
 
@@ -100,7 +102,17 @@ class Card:
         """What its head and its buttons depend on; while it stays, only the middle is drawn anew."""
         one, launch = self.instance, self.launch
         restart = one.restart["attempt"] if one.restart else None
-        return (self.state, self.label, launch and launch.pk, one.revision_id, restart, self.place, self.usual)
+        of_launch = launch and (launch.pk, launch.state)
+        return (
+            self.state,
+            self.label,
+            of_launch,
+            one.revision_id,
+            restart,
+            self.place,
+            self.usual,
+            one.removed_at,
+        )
 
     @property
     def moving(self) -> bool:
@@ -124,7 +136,7 @@ class Card:
 
     @property
     def shown_model(self) -> str:
-        """A model of the demo folder by words, another path by its last part with its folder, a hub id as it is."""
+        """Our demo model in words; any other model as people wrote it."""
         model = self.instance.model
         if model.startswith(str(settings.DEMO_DIR)):
             return _("Demo model, ships with the console")

@@ -1,6 +1,6 @@
 """What a deploy may ask for: one judge for the form, the JSON API and whatever comes next.
 
-Nothing is saved here. A value that is empty, or null, means "automatic", and is left out of the configuration.
+Nothing is saved here. An empty value, or null, means "automatic" and is left out of the configuration.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Wrong(Exception):
 def clean_configuration(
     data: Mapping[str, Any], *, user: User | AnonymousUser, instance: Instance | None = None
 ) -> Configuration:
-    """Judge the body of a deploy, whose numbers may be strings. Raises ConfigurationError with every wrong field.
+    """Judge the body of a deploy, whose numbers may be strings. Raises ConfigurationError: every wrong field.
 
-    Of a preset everything else given wins: field by field, `args` and `env` key by key; null takes a value away.
+    Over a preset everything else given wins: field by field, `args` and `env` key by key; null takes away.
     With `instance` it is the change of that one, whose name stays.
     """
     errors = {key: _("There is no such field.") for key in data if key not in KNOWN}
@@ -212,7 +212,9 @@ def _context_length(value: Any) -> int:
     try:
         return _whole(value, 1, 100_000_000)
     except Wrong:
-        raise Wrong(_("Use a whole number of tokens, like 32768 or 32k. Empty: as the model allows.")) from None
+        raise Wrong(
+            _("Use a whole number of tokens, like 32768 or 32k. Empty: as the model allows.")
+        ) from None
 
 
 def _share(value: Any) -> float:
@@ -270,7 +272,7 @@ def _args(value: Any) -> dict[str, Any]:
 def _setting(flag: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_setting(flag, one) for one in value]
-    if isinstance(value, Mapping) or isinstance(value, bool | int | float):
+    if isinstance(value, Mapping | bool | int | float):
         return value
     try:
         return _text(value)
@@ -313,4 +315,6 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
     "start": _switch,
 }
 KNOWN = frozenset(FIELDS) | {"preset"}
-CONFIG_KEYS = tuple(key for key in FIELDS if key not in ("name", "served_name", "engine", "restart_policy", "start"))
+CONFIG_KEYS = tuple(
+    key for key in FIELDS if key not in ("name", "served_name", "engine", "restart_policy", "start")
+)

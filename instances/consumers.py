@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -35,12 +36,12 @@ NOT_FOUND = 4404
 FAULT = 1011
 
 
-def signed_in(scope: dict[str, Any]) -> bool:
+def signed_in(scope: Mapping[str, Any]) -> bool:
     user = scope.get("user")
     return user is not None and user.is_authenticated and user.is_active
 
 
-def reader_of(scope: dict[str, Any]) -> Reader:
+def reader_of(scope: Mapping[str, Any]) -> Reader:
     """The person's language, form token and address of us, from the socket's own headers."""
     headers = {name.lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
     request = HttpRequest()
@@ -58,7 +59,7 @@ def reader_of(scope: dict[str, Any]) -> Reader:
 class LiveConsumer(AsyncWebsocketConsumer):
     """Keeps one open page true. Bells only wake it: it re-reads, and sends what differs.
 
-    Bursts of bells are one push. A page that says `{"paused": true}` is sent nothing until it resumes, then all.
+    Bursts of bells are one push. A page that says `{"paused": true}` is sent nothing until it resumes.
     """
 
     async def connect(self) -> None:

@@ -1,4 +1,4 @@
-"""The deploy form. It keeps what was typed; what is right is judged in configuration.py, for the JSON API as well."""
+"""The deploy form. It keeps what was typed; configuration.py judges it, as it does for the JSON API."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def text_of(value: Any) -> str:
 
 
 def args_of(text: str) -> dict[str, Any]:
-    """Lines of `--flag value`, `flag=value` or `--flag`. Raises ValidationError on a flag that comes twice."""
+    """Lines of `--flag value`, `flag=value` or `--flag`. Raises ValidationError when one comes twice."""
     args: dict[str, Any] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         flag, _sign, value = re.sub(r"^([^\s=]+)\s*(?:=|\s)\s*", r"\1\n", line, count=1).partition("\n")
@@ -69,14 +69,18 @@ def env_of(text: str) -> dict[str, str]:
     for line in filter(None, map(str.strip, text.splitlines())):
         name, sign, value = line.partition("=")
         if not sign:
-            raise ValidationError(_t("Write NAME=value; “%(line)s” has no equals sign.") % {"line": line[:40]})
+            raise ValidationError(
+                _t("Write NAME=value; “%(line)s” has no equals sign.") % {"line": line[:40]}
+            )
         env[name.strip()] = value.strip()
     return env
 
 
 def initial_of(body: Mapping[str, Any]) -> dict[str, Any]:
     """The form's fields for the body of a deploy."""
-    initial = {key: value for key, value in body.items() if key not in ("args", "env", "restart_policy", "gpus")}
+    initial = {
+        key: value for key, value in body.items() if key not in ("args", "env", "restart_policy", "gpus")
+    }
     initial["args"] = args_text(body.get("args") or {})
     initial["env"] = "\n".join(f"{name}={value}" for name, value in (body.get("env") or {}).items())
     initial["gpus"] = ", ".join(map(str, body.get("gpus") or ()))
@@ -184,11 +188,15 @@ class DeployForm(forms.Form):
             for field, sentence in error.errors.items():
                 if field not in self.errors:
                     self.add_error(field if field in self.fields else None, sentence)
+        for wrong in self.wrong_fields[:1]:
+            wrong.field.widget.attrs["autofocus"] = True
         return cleaned
 
     def body(self) -> dict[str, Any]:
         """What was typed, as the body of a deploy; fields that already failed are left out."""
-        body = {key: value for key, value in self.cleaned_data.items() if key not in ("submission", "restart")}
+        body = {
+            key: value for key, value in self.cleaned_data.items() if key not in ("submission", "restart")
+        }
         body["restart_policy"] = (
             RestartPolicy.ON_FAILURE if self.cleaned_data.get("restart") else RestartPolicy.NEVER
         ).value

@@ -105,8 +105,10 @@ def figures() -> Figures:
     """One query."""
     now = timezone.now()
     week = Launch.objects.filter(created__gte=now - WEEK).order_by("-pk")
-    found = list(week.values_list("created", "ready_at", "ended_at", "state", "attempt", "instance__name")[:10_000])
-    to_ready = [ready - created for created, ready, *_ in found if ready]
+    found = list(
+        week.values_list("created", "ready_at", "ended_at", "state", "attempt", "instance__name")[:10_000]
+    )
+    to_ready = [(ready - created).total_seconds() for created, ready, *_ in found if ready]
     ran = [((ended or now) - created, name) for created, _, ended, _, _, name in found]
     longest, name = max(ran, default=(None, ""))
     restarts = sum(bool(attempt) for *_, attempt, _ in found)
@@ -116,7 +118,7 @@ def figures() -> Figures:
         by_restarts=restarts,
         failed=sum(state == State.ERROR for _, _, _, state, _, _ in found),
         ready=len(to_ready),
-        median_ready=median(to_ready) if to_ready else None,
+        median_ready=dt.timedelta(seconds=median(to_ready)) if to_ready else None,
         longest=longest,
         longest_name=name,
     )

@@ -32,5 +32,7 @@ def resolve(model: str) -> str:
     roots = [root.expanduser().resolve() for root in settings.LLMOPS_MODEL_ROOTS]
     if not any(real.is_relative_to(root) for root in roots):
         places = ", ".join(str(root) for root in roots)
-        raise OutsideRoots(f"{model} is outside the folders for models: {places}. LLMOPS_MODEL_ROOTS adds one.")
+        raise OutsideRoots(
+            f"{model} is outside the folders for models: {places}. LLMOPS_MODEL_ROOTS adds one."
+        )
     return str(real)

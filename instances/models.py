@@ -90,19 +90,27 @@ class Instance(models.Model):
     name = models.CharField(max_length=63, validators=[RegexValidator(NAME_PATTERN, NAME_MESSAGE)])
     served_name = models.CharField(max_length=200)  # what clients send as `model`
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="instances")
-    revision = models.ForeignKey("Revision", null=True, on_delete=models.PROTECT, related_name="+")  # to be run next
-    desired_state = models.CharField(max_length=10, choices=DesiredState.choices, default=DesiredState.STOPPED)
+    revision = models.ForeignKey(
+        "Revision", null=True, on_delete=models.PROTECT, related_name="+"
+    )  # to be run next
+    desired_state = models.CharField(
+        max_length=10, choices=DesiredState.choices, default=DesiredState.STOPPED
+    )
     desired_by = models.ForeignKey(  # who last said so
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     restart_policy = models.CharField(
         max_length=10, choices=RestartPolicy.choices, default=RestartPolicy.ON_FAILURE
     )
-    retired_through = models.BigIntegerField(default=0)  # launches up to this id no longer count: start a later one
+    retired_through = models.BigIntegerField(
+        default=0
+    )  # launches up to this id no longer count: start a later one
     forced_through = models.BigIntegerField(default=0)  # launches up to this id are stopped without grace
     removing = models.BooleanField(default=False)
     removed_at = models.DateTimeField(null=True, blank=True)
-    submission = models.UUIDField(null=True, unique=True, editable=False)  # of the form; a double click is one
+    submission = models.UUIDField(
+        null=True, unique=True, editable=False
+    )  # of the form; a double click is one
     created = models.DateTimeField(auto_now_add=True)
 
     objects = InstanceQuerySet.as_manager()
@@ -112,7 +120,9 @@ class Instance(models.Model):
         permissions = [("trust_remote_code", "Can run Python that comes with a model")]
         constraints = [
             models.UniqueConstraint(
-                fields=["name"], condition=Q(removed_at__isnull=True), name="instance_name_unique_while_visible"
+                fields=["name"],
+                condition=Q(removed_at__isnull=True),
+                name="instance_name_unique_while_visible",
             )
         ]
 
@@ -194,8 +204,12 @@ class Revision(models.Model):
 
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
-    config = models.JSONField()  # the keys of the deploy body that make the command: model, dtype, args, env, ...
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    config = (
+        models.JSONField()
+    )  # the keys of the deploy body that make the command: model, dtype, args, env, ...
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -218,12 +232,14 @@ class LaunchQuerySet(models.QuerySet["Launch"]):
         """By model: the median time to ready of its last launches on this host."""
         if not models:
             return {}
-        ready = self.filter(host=socket.gethostname(), ready_at__isnull=False, revision__config__model__in=models)
-        rows = ready.order_by("-pk").values_list("revision__config__model", "created", "ready_at")[:200]
-        taken: dict[str, list[dt.timedelta]] = {}
+        ready = self.filter(host=socket.gethostname(), ready_at__isnull=False).order_by("-pk")
+        of_these = ready.filter(revision__config__model__in=models)
+        rows = of_these.values_list("revision__config__model", "created", "ready_at")[:200]
+        taken: dict[str, list[float]] = {}
         for model, created, ready_at in rows:
-            taken.setdefault(model, []).append(ready_at - created)
-        return {model: median(spans) for model, spans in taken.items()}
+            if ready_at is not None:
+                taken.setdefault(model, []).append((ready_at - created).total_seconds())
+        return {model: dt.timedelta(seconds=median(seconds)) for model, seconds in taken.items()}
 
     def move(self, launch: Launch, state: State, **facts: Any) -> bool:
         """Compare-and-set: False when somebody was first. Raises ValueError on a move that the table forbids."""
@@ -261,9 +277,15 @@ class Launch(models.Model):
     engine_key = models.CharField(max_length=64)  # VLLM_API_KEY of this launch alone
     accelerator = models.CharField(max_length=8, blank=True)
     engine_version = models.CharField(max_length=40, blank=True)
-    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
-    attempt = models.PositiveSmallIntegerField(default=0)  # 0: a person asked; n: the supervisor's nth attempt
-    stopped_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    attempt = models.PositiveSmallIntegerField(
+        default=0
+    )  # 0: a person asked; n: the supervisor's nth attempt
+    stopped_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ready_at = models.DateTimeField(null=True)

@@ -16,7 +16,9 @@ class InstanceCollector(Collector):
         return []  # nothing is asked of the database when it is registered
 
     def collect(self) -> Iterator[Metric]:
-        states = GaugeMetricFamily("llmops_instances", "Instances by the state of their last launch", labels=["state"])
+        states = GaugeMetricFamily(
+            "llmops_instances", "Instances by the state of their last launch", labels=["state"]
+        )
         counts = Instance.objects.counts_by_state()
         for state in State:
             states.add_metric([state.value], counts.get(state.value, 0))

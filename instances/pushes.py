@@ -1,4 +1,4 @@
-"""What an open page is sent when something changed: the partials of its first load, and only those that differ."""
+"""What an open page is sent when something changed: those partials of its first load that differ."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Part:
-    """One element of a page. It is sent when its key differs from that of the last one; None: when its text does."""
+    """One element of a page. It is sent when its key, or without one its text, differs from the last."""
 
     id: str
     html: str
@@ -45,7 +45,7 @@ class Part:
 
 
 class Feed:
-    """The pushes of one open page. What was sent last is remembered, so that a bell which changes nothing is silent."""
+    """The pushes of one open page. It remembers what was sent, so a bell that changes nothing is silent."""
 
     def __init__(self, page: pages.Page, reader: Reader) -> None:
         self.page = page
@@ -59,7 +59,7 @@ class Feed:
         return self.page.kind != "other"
 
     def forget(self) -> None:
-        """The page may have missed something: send all of it again, but for the log, which has a socket of its own."""
+        """The page may have missed something: send all again, but for the log, which has its own socket."""
         self._sent = {key: mark for key, mark in self._sent.items() if key == "instance-log"}
 
     def changed(self) -> str:
@@ -111,7 +111,9 @@ class Feed:
         shape = (bool(facts["cards_in_all"]), tuple(card.id for card in self._cards))
         yield Part("instances", self._draw("dashboard.html#instances", facts), key=shape)
         if facts["cards_in_all"]:
-            yield Part("instances-head", self._draw("dashboard.html#instances-head", facts), inside="instances")
+            yield Part(
+                "instances-head", self._draw("dashboard.html#instances-head", facts), inside="instances"
+            )
         for card in self._cards:
             yield Part(card.id, self._draw("dashboard.html#card", {"card": card}), card.frame, "instances")
             yield self._body(card)
@@ -137,7 +139,9 @@ class Feed:
         yield Part("instance-head", self._draw("instance.html#head", facts))
         tab = self.page.tab
         if tab == "overview":
-            yield Part("instance-overview", self._draw("instance.html#overview", facts), (card.frame, card.look))
+            yield Part(
+                "instance-overview", self._draw("instance.html#overview", facts), (card.frame, card.look)
+            )
         if tab in ("overview", "metrics"):
             yield from self._numbers(card)
         if tab in ("overview", "logs") and self._sent.get("instance-log") != (launch := _key(card)):
@@ -148,7 +152,11 @@ class Feed:
 
     def _numbers(self, card: Card) -> Iterator[Part]:
         if self.page.tab == "metrics" or card.serving:
-            yield Part("instance-figures", self._draw("instance.html#figures", {"card": card}), inside="instance-overview")
+            yield Part(
+                "instance-figures",
+                self._draw("instance.html#figures", {"card": card}),
+                inside="instance-overview",
+            )
 
     # ------------------------------------------------------------ readings
 

@@ -14,7 +14,9 @@ urlpatterns = [
     path("instances/<int:pk>/", instance.instance, name="instance"),
     re_path(rf"^instances/(?P<pk>[0-9]+)/(?P<tab>{_tabs})/$", instance.instance, name="instance-tab"),
     path("instances/<int:pk>/launches/<int:launch_pk>/", instance.launch, name="instance-launch"),
-    path("instances/<int:pk>/launches/<int:launch_pk>/log/", instance.launch_text, name="instance-launch-text"),
+    path(
+        "instances/<int:pk>/launches/<int:launch_pk>/log/", instance.launch_text, name="instance-launch-text"
+    ),
     path("instances/<int:pk>/start/", actions.start, name="instance-start"),
     path("instances/<int:pk>/stop/", actions.stop, name="instance-stop"),
     path("instances/<int:pk>/restart/", actions.restart, name="instance-restart"),

@@ -34,7 +34,9 @@ def readyz(request: HttpRequest) -> HttpResponse:
 def metrics(request: HttpRequest) -> HttpResponse:
     """Our own Prometheus page."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    if not request.user.is_authenticated and not (scheme.lower() == "bearer" and owner_of_key(secret.strip())):
+    if not request.user.is_authenticated and not (
+        scheme.lower() == "bearer" and owner_of_key(secret.strip())
+    ):
         return HttpResponse("A bearer API key is needed.\n", status=401, content_type="text/plain")
     body, content_type = prometheus.page(_registry)
     return HttpResponse(body, content_type=content_type)

@@ -27,9 +27,7 @@ HF_CACHE = Path(
     or Path(env.str("HF_HOME", default="") or Path.home() / ".cache" / "huggingface") / "hub"
 )
 LLMOPS_MODEL_ROOTS = [
-    Path(root)
-    for root in env.str("LLMOPS_MODEL_ROOTS", default="").split(os.pathsep)
-    if root
+    Path(root) for root in env.str("LLMOPS_MODEL_ROOTS", default="").split(os.pathsep) if root
 ] or [LLMOPS_DATA / "models", DEMO_DIR, HF_CACHE]
 
 STOP_GRACE = env.float("LLMOPS_STOP_GRACE", default=30.0)  # seconds between SIGTERM and SIGKILL

@@ -43,7 +43,11 @@ class Console:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("LLMOPS_", "DJANGO_"))},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("LLMOPS_", "DJANGO_"))
+            },
             **{name: os.environ[name] for name in ("LLMOPS_ENGINES", "LLMOPS_VLLM") if name in os.environ},
             "LLMOPS_DATA": str(data),
             "LLMOPS_BIND": f"127.0.0.1:{self.port}",
@@ -99,6 +103,9 @@ class Console:
             DJANGO_SUPERUSER_PASSWORD=password,
             DJANGO_SUPERUSER_EMAIL="",
         )
+        self.make_key(username)
+
+    def make_key(self, username: str) -> None:
         self.key = self.manage("create_api_key", username).split()[-1]
 
     def api(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -116,7 +123,9 @@ class Console:
             instance = self.instance(instance_id)
             return instance if (instance.get("launch") or {}).get("state") == state else None
 
-        found = eventually(seen, within=within, what=f"instance {instance_id} is {state}; {self.instance(instance_id)}")
+        found = eventually(
+            seen, within=within, what=f"instance {instance_id} is {state}; {self.instance(instance_id)}"
+        )
         assert found is not None
         return found
 

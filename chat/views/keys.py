@@ -32,7 +32,7 @@ def _page(
         "running": running,
         "address": address,
         "languages": LANGUAGES,
-        "language": language,
+        "shown": language,
         "snippet": snippet(language, address=address, model=running[0].served_name if running else ""),
         **more,
     }

@@ -223,7 +223,7 @@ class Writer:
         if left:
             self._lost_bytes += left
             self._lost_lines += data.count(b"\n", len(data) - left)
-            self._begun = False
+            self._begun, self._last = False, b""
 
     def _write(self, data: bytes) -> int:
         """Append to the newest part; returns how many bytes found no room."""

@@ -116,7 +116,9 @@ class Supervisor:
         client: httpx.AsyncClient,
         launch: Launch,
     ) -> None:
-        answer = await ask(client, Endpoint(launch.pk, launch.base_url, launch.engine_key, launch.served_name))
+        answer = await ask(
+            client, Endpoint(launch.pk, launch.base_url, launch.engine_key, launch.served_name)
+        )
         watched = self.reconciler.watched.get(launch.pk)
         if watched is not None:
             watched.answer = answer

@@ -55,9 +55,13 @@ def check_port(launch: Launch) -> None:
     fixed = launch.revision.config.get("port")
     if launch.port is None:
         if fixed:
-            owner = Launch.objects.live().filter(port=fixed, host=launch.host).select_related("instance").first()
+            owner = (
+                Launch.objects.live().filter(port=fixed, host=launch.host).select_related("instance").first()
+            )
             who = f"instance {owner.instance.name}" if owner else "another instance"
-            raise Obstacle(f"Port {fixed} is reserved by {who}.", "Leave the port empty, or choose another one.")
+            raise Obstacle(
+                f"Port {fixed} is reserved by {who}.", "Leave the port empty, or choose another one."
+            )
         raise Obstacle("No free port was found.", "End programs that listen on ports 8100 to 8999.")
     if not ports.is_free(launch.port):
         raise Obstacle(
@@ -76,12 +80,18 @@ def spec_of(launch: Launch) -> tuple[LaunchSpec, engines.Engine]:
     try:
         config["model"] = model_paths.resolve(str(config["model"]))
     except model_paths.OutsideRoots as error:
-        raise Obstacle(str(error), "Choose a folder inside the model roots, or a model of the hub.") from error
+        raise Obstacle(
+            str(error), "Choose a folder inside the model roots, or a model of the hub."
+        ) from error
     assert launch.port is not None
     names = dict.fromkeys((launch.served_name, launch.instance.name))  # both are answered, the first is shown
     try:
         argv = command.serve_argv(
-            str(engine.path), config, served_names=tuple(names), port=launch.port, accelerator=engine.accelerator
+            str(engine.path),
+            config,
+            served_names=tuple(names),
+            port=launch.port,
+            accelerator=engine.accelerator,
         )
         environment = command.engine_environment(
             os.environ,

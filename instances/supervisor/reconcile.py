@@ -128,7 +128,10 @@ class Reconciler:
         except plan.Obstacle as obstacle:
             self._fail(launch, Diagnosis("obstacle", obstacle.cause, obstacle.advice, "", True))
         except LaunchError as error:
-            self._fail(launch, Diagnosis("launcher", str(error), "Free what is missing, then start it again.", "", True))
+            self._fail(
+                launch,
+                Diagnosis("launcher", str(error), "Free what is missing, then start it again.", "", True),
+            )
         else:
             self._move(
                 launch,
@@ -205,7 +208,9 @@ class Reconciler:
         watched.offset = page.next_offset
         changed = False
         for line in page.lines:
-            changed |= watched.phases.feed(line.text, dt.datetime.fromisoformat(line.time) if line.time else None)
+            changed |= watched.phases.feed(
+                line.text, dt.datetime.fromisoformat(line.time) if line.time else None
+            )
         if changed and launch.state == State.STARTING:
             reader = watched.phases
             Launch.objects.note(
@@ -232,10 +237,16 @@ class Reconciler:
         if launch.state == State.STOPPING and not unproved:
             self._move(launch, State.STOPPED, **facts)
         elif unproved:
-            self._fail(launch, Diagnosis("unproved", unproved, "End that process, then start it again.", "", True), **facts)
+            self._fail(
+                launch,
+                Diagnosis("unproved", unproved, "End that process, then start it again.", "", True),
+                **facts,
+            )
         elif seen.lost:
             cause = f"The launch was lost: {seen.reason}."
-            self._fail(launch, Diagnosis("lost", cause, "It is started again if it should run.", "", False), **facts)
+            self._fail(
+                launch, Diagnosis("lost", cause, "It is started again if it should run.", "", False), **facts
+            )
         else:
             self._fail(launch, self._cause(launch, exit_), **facts)
 
@@ -258,7 +269,9 @@ class Reconciler:
         )
         if not launch.error:
             return found
-        return Diagnosis("gave-up", launch.error, found.advice, found.evidence, False)  # why we ended it ourselves
+        return Diagnosis(
+            "gave-up", launch.error, found.advice, found.evidence, False
+        )  # why we ended it ourselves
 
     def _fail(self, launch: Launch, why: Diagnosis, **facts: Any) -> None:
         facts.setdefault("ended_at", timezone.now())
@@ -286,10 +299,15 @@ class Reconciler:
         if launch.instance.restart_policy != RestartPolicy.ON_FAILURE or not launch.instance.wants(launch):
             return None
         earlier = launch.instance.launches.filter(
-            pk__gt=launch.instance.retired_through, pk__lt=launch.pk, state=State.ERROR, ended_at__isnull=False
+            pk__gt=launch.instance.retired_through,
+            pk__lt=launch.pk,
+            state=State.ERROR,
+            ended_at__isnull=False,
         )
         failures = [Ending(ended_at, _ran_for(launch, ended_at))]
-        failures += [Ending(one.ended_at, _ran_for(one, one.ended_at)) for one in earlier[:20] if one.ended_at]
+        failures += [
+            Ending(one.ended_at, _ran_for(one, one.ended_at)) for one in earlier[:20] if one.ended_at
+        ]
         return next_restart(failures, budget=settings.RESTART_BUDGET, jitter=random.uniform(-0.25, 0.25))
 
 

@@ -2,8 +2,8 @@
 
 Adding a cause is one entry in CAUSES. The first entry that finds its line wins, so the special stand before
 the general. `cause` and `advice` are format strings over the pattern's named groups; a group that took no
-part reads as an empty text. Patterns see a line without its prefixes, and neither quoted source code nor lines
-of level INFO or WARNING, which give advice in the same words as errors do.
+part reads as an empty text. Patterns see a line without its prefixes, and neither quoted source code nor
+lines of level INFO or WARNING, which give advice in the same words as errors do.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ CAUSES: tuple[Cause, ...] = (
         "model-not-found",
         (
             r"HFValidationError: Repo id must .*?: '(?P<model>[^']+)'",
-            r"(?P<model>\S+) is not a local folder and is not a valid model identifier",
+            r"OSError: (?P<model>\S+) is not a local folder and is not a valid model identifier",
         ),
         "{model} is neither a folder on this machine nor a model of the Hugging Face hub.",
         _MODEL_NAME_ADVICE,

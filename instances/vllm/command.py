@@ -136,6 +136,8 @@ def _tokens(flag: str, value: Any) -> list[str]:
     name = f"--{flag}"
     if value is None:
         return []
+    if "." in flag and not isinstance(value, str):
+        value = json.dumps(value)  # vLLM takes the next word for the value of a dotted flag, always
     if value is True:
         return [name]
     if value is False:

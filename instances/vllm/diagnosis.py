@@ -11,6 +11,7 @@ from instances.vllm.causes import CAUSES, Cause
 from instances.vllm.phases import BY_SLUG
 
 EVIDENCE_LIMIT = 2_000  # characters of a quoted line
+LINE_LIMIT = 2_000  # characters of a line that are looked at: a search must not take long
 RECENT = 50  # lines; what is older does not explain a SIGKILL
 STARTED = (
     "Application startup complete"  # uvicorn's line: whatever was complained about before, the start survived
@@ -102,14 +103,14 @@ def _that_count(lines: Sequence[str], signal: int | None) -> Sequence[str]:
 
 def _read(line: str) -> LogLine:
     whole = line.rstrip("\r\n")
-    rest = JOURNAL.sub("", CONTAINER.sub("", whole))
+    rest = JOURNAL.sub("", CONTAINER.sub("", whole[: 2 * LINE_LIMIT]))
     process = ""
     while match := PROCESS.match(rest):
         process, rest = match["name"], rest[match.end() :]
     level = ""
     if match := LEVEL.match(rest):
         level, rest = match["level"], rest[match.end() :]
-    return LogLine(whole, process, level, rest)
+    return LogLine(whole, process, level, rest[:LINE_LIMIT])
 
 
 def _known(read: list[LogLine], complaints: list[LogLine], phase: str) -> Diagnosis | None:

@@ -26,7 +26,7 @@ FAILURE = "failed.json"  # why the last attempt gave up
 AGAIN = "Run ./start.sh again; it goes on where it stopped."
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "TMPDIR")  # never our own secrets
-VERSION_TIMEOUT = 120  # seconds; a real vLLM takes 10 to 20 to say its version
+VERSION_TIMEOUT = 300  # seconds; a real vLLM takes 10 to 20 to say its version, on a busy machine 100
 
 
 @dataclass(frozen=True)

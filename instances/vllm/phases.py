@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-LINE_LIMIT = 4_000  # characters looked at; no milestone stands further to the right
+LINE_LIMIT = 1_000  # characters looked at; no milestone stands further to the right
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ MILESTONES = (
         "download",
         re.compile(
             r"Fetching \d+ files|Downloading (?:bytes|shards)"
-            r"|[\w.-]+\.(?:safetensors|bin|pt|gguf|json|model|txt|tiktoken|jinja)(?:: [a-z ]+)?:\s+\d+%\|"
+            r"|\b[\w-]{1,200}\.(?:safetensors|bin|pt|gguf|json|model|txt|tiktoken|jinja)"
+            r"(?:: [a-z ]+)?:\s+\d+%\|"
         ),
         returns=True,
     ),

@@ -33,6 +33,7 @@ class Log {
   }
 
   connect() {
+    this.held = []; // the new socket brings them again
     const address = new URL(this.card.dataset.log, location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     address.searchParams.set("offset", this.next);
@@ -66,6 +67,7 @@ class Log {
   }
 
   show(lines) {
+    this.look(); // the view may have moved since the last event of it
     const fresh = document.createDocumentFragment();
     let added = 0;
     for (const line of lines) {
@@ -120,9 +122,16 @@ class Log {
     this.chip.hidden = false;
   }
 
-  scrolled() {
+  /* A view that was moved up stays; at the end it follows again. That the text grew is no move. */
+  look() {
     const { scrollHeight, scrollTop, clientHeight } = this.list;
-    this.following = scrollHeight - scrollTop - clientHeight < END;
+    if (scrollTop < this.top - 1) this.following = false;
+    if (scrollHeight - scrollTop - clientHeight < END) this.following = true;
+    this.top = scrollTop;
+  }
+
+  scrolled() {
+    this.look();
     if (!this.following) return;
     this.unseen = 0;
     this.chip.hidden = true;
@@ -130,6 +139,7 @@ class Log {
 
   scrollDown() {
     this.list.scrollTop = this.list.scrollHeight;
+    this.top = this.list.scrollTop;
   }
 
   toEnd() {

@@ -9,7 +9,8 @@ from accounts.models import User
 def test_a_page_without_a_login_leads_to_the_login_and_back(client: Client, mia: User) -> None:
     assert client.get("/history/").headers["Location"] == "/accounts/login/?next=/history/"
     answer = client.post(
-        "/accounts/login/?next=/history/", {"username": "mia", "password": "a-long-password", "next": "/history/"}
+        "/accounts/login/?next=/history/",
+        {"username": "mia", "password": "a-long-password", "next": "/history/"},
     )
     assert answer.headers["Location"] == "/history/"
     assert client.get("/history/").status_code == 200
@@ -32,7 +33,9 @@ def test_signing_out_ends_the_session(client: Client, mia: User) -> None:
 
 
 # row 35: password guessing
-def test_guessing_passwords_locks_out_by_name_and_address(client: Client, mia: User, settings: object) -> None:
+def test_guessing_passwords_locks_out_by_name_and_address(
+    client: Client, mia: User, settings: object
+) -> None:
     settings.AXES_ENABLED = True  # type: ignore[attr-defined]
     for _ in range(10):
         client.post("/accounts/login/", {"username": "mia", "password": "wrong"})

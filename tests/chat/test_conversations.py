@@ -70,6 +70,16 @@ def test_it_begins_anew_with_the_instance_asked_for(
     assert "Talk to tiny" in page
 
 
+def test_the_composer_is_empty_and_a_refused_text_is_kept(signed_in: Client, running: Launch) -> None:
+    def composed(page: str) -> str:
+        return page.partition('<textarea id="say"')[2].partition("</textarea>")[0].partition(">")[2]
+
+    assert composed(signed_in.get(reverse("chat-new")).content.decode()) == ""
+    refused = signed_in.post(reverse("chat-send"), {"text": "  a\nb", "instance": "999"})
+    assert refused.status_code == 422
+    assert composed(refused.content.decode()) == "  a\nb"
+
+
 def test_the_first_message_makes_a_conversation(signed_in: Client, mia: User, running: Launch) -> None:
     response = signed_in.post(
         reverse("chat-send"), {"text": "What is the capital\nof Japan?", "instance": running.instance_id}
@@ -128,6 +138,15 @@ def test_an_answer_that_nobody_writes_any_more_is_marked(
     assert "Half an" in page and "Interrupted" in page and "Retry" in page
     writing.refresh_from_db()
     assert writing.state == "interrupted"
+
+
+def test_an_answer_that_nobody_writes_blocks_nothing(
+    conversation: Conversation, writing: Message, running: Launch
+) -> None:
+    Message.objects.filter(pk=writing.pk).update(heard_at=timezone.now() - dt.timedelta(seconds=30))
+    services.say(conversation=conversation, instance=running.instance, text="And then?")
+    writing.refresh_from_db()
+    assert (writing.state, writing.text) == ("interrupted", "Half an")
 
 
 def test_an_answer_that_is_written_elsewhere_is_left_alone(

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 from asgiref.sync import sync_to_async
-from asgiref.testing import ApplicationCommunicator
 from django.core.asgi import get_asgi_application
 from django.test import Client
 from django.urls import reverse
@@ -22,10 +21,10 @@ from chat.streaming import answer_events
 from instances.models import Launch
 from instances.states import State
 
+from .connection import WITHIN, Connection
 from .stand_in import StandIn
 
 pytestmark = pytest.mark.django_db(transaction=True)
-WITHIN = 10.0  # seconds
 
 
 @pytest.fixture
@@ -191,7 +190,7 @@ async def test_a_browser_that_leaves_frees_the_engine_and_keeps_the_text(
     connection = await _connect(answer, mia)
     engine.say("Half an")
     await _receives(connection, b"Half an")
-    await connection.send_input({"type": "http.disconnect"})
+    connection.leave()
     async with asyncio.timeout(WITHIN):
         await engine.asked[0].left.wait()
     message = await becomes(answer, lambda message: not message.is_writing)
@@ -204,41 +203,34 @@ async def test_a_browser_that_leaves_before_the_first_token_frees_the_engine(
     connection = await _connect(answer, mia)
     async with asyncio.timeout(WITHIN):
         await engine.arrived.wait()
-        await connection.send_input({"type": "http.disconnect"})
+        connection.leave()
         await engine.asked[0].left.wait()
     message = await becomes(answer, lambda message: not message.is_writing)
     assert (message.state, message.text) == ("interrupted", "")
 
 
-async def _connect(answer: Message, user: User) -> ApplicationCommunicator:
+async def _connect(answer: Message, user: User) -> Connection:
     """A browser's connection to the stream, through the whole of Django."""
     client = Client()
     await sync_to_async(client.force_login)(user)
     cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "GET",
-        "path": reverse("answer-stream", args=[answer.conversation_id, answer.pk]),
-        "query_string": b"",
-        "headers": [(b"host", b"localhost"), (b"cookie", cookies.encode())],
-    }
-    connection = ApplicationCommunicator(get_asgi_application(), scope)
-    await connection.send_input({"type": "http.request", "body": b"", "more_body": False})
-    start = await connection.receive_output(WITHIN)
+    path = reverse("answer-stream", args=[answer.conversation_id, answer.pk])
+    connection = Connection(get_asgi_application(), "GET", path, {"host": "localhost", "cookie": cookies})
+    connection.open()
+    start = await connection.next()
     assert start["status"] == 200
     headers = {name.lower(): value for name, value in start["headers"]}
     assert headers[b"content-type"].startswith(b"text/event-stream")
     assert headers[b"x-accel-buffering"] == b"no"
-    first = await connection.receive_output(WITHIN)
+    first = await connection.next()
     assert first["body"].startswith(b":")  # at once, before the engine says a word
     return connection
 
 
-async def _receives(connection: ApplicationCommunicator, text: bytes) -> None:
+async def _receives(connection: Connection, text: bytes) -> None:
     came = b""
     while text not in came:
-        came += (await connection.receive_output(WITHIN))["body"]
+        came += (await connection.next())["body"]
 
 
 async def test_text_is_saved_while_it_is_written(
@@ -373,10 +365,12 @@ async def test_deleting_the_conversation_frees_the_engine(engine: StandIn, answe
         await engine.asked[0].left.wait()
 
 
-async def test_questions_without_an_answer_are_not_sent_again(engine: StandIn, answer: Message) -> None:
+async def test_questions_without_an_answer_are_not_sent_again(
+    engine: StandIn, answer: Message, running: Launch
+) -> None:
     await stop(answer)
     _, second = await sync_to_async(services.say)(
-        conversation=answer.conversation, instance=answer.conversation.instance, text="Are you there?"
+        conversation=answer.conversation, instance=running.instance, text="Are you there?"
     )
     engine.say("Yes.")
     engine.finish()

@@ -138,7 +138,7 @@ class Start:
         signal.signal(signal.SIGTERM, signal.SIG_IGN if self.knobs.ignore_sigterm else self._told_to_end)
         signal.signal(signal.SIGINT, self._told_to_end)
         if self.knobs.log_file:
-            write(Path(self.knobs.log_file).read_bytes().decode(errors="surrogateescape"))
+            write(Path(self.knobs.log_file).read_bytes())
         listener = self._import()
         if listener is None:
             return 1

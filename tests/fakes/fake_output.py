@@ -81,9 +81,9 @@ INNER: dict[str, tuple[str, ...]] = {
 }
 
 
-def write(text: str) -> None:
+def write(text: str | bytes) -> None:
     """Everything at once to standard output, without a buffer; a reader that has gone is no reason to end."""
-    data = text.encode()
+    data = text.encode() if isinstance(text, str) else text
     try:
         while data:
             data = data[os.write(1, data) :]

@@ -13,7 +13,9 @@ import pytest
 
 from tests.console import Console
 
-LAUNCH_KEYS = set("id state phase progress port pid host started_at ready_at ended_at exit_code error".split())
+LAUNCH_KEYS = set(
+    "id state phase progress port pid host started_at ready_at ended_at exit_code error".split()
+)
 INSTANCE_KEYS = set("id name served_name model desired_state restart endpoint launch".split())
 
 
@@ -132,7 +134,8 @@ def test_422_names_each_wrong_field(running: Console, body: dict[str, Any], fiel
 
 # row 36, row 37: flags and environment that are not the person's to set
 @pytest.mark.parametrize(
-    "given", [{"args": {"host": "0.0.0.0"}}, {"args": {"middleware": "x.y"}}, {"env": {"LD_PRELOAD": "/tmp/x.so"}}]
+    "given",
+    [{"args": {"host": "0.0.0.0"}}, {"args": {"middleware": "x.y"}}, {"env": {"LD_PRELOAD": "/tmp/x.so"}}],
 )
 def test_dangerous_flags_and_environment_are_refused(running: Console, given: dict[str, Any]) -> None:
     answer = running.api("POST", "/api/models/deploy", json={"name": "x", "preset": "tiny-demo", **given})
@@ -145,7 +148,10 @@ def test_a_start_beyond_the_limit_is_409_and_saves_nothing(tmp_path: Path) -> No
     try:
         console.start()
         console.make_administrator()
-        assert console.api("POST", "/api/models/deploy", json={"name": "a", "preset": "tiny-demo"}).status_code == 201
+        assert (
+            console.api("POST", "/api/models/deploy", json={"name": "a", "preset": "tiny-demo"}).status_code
+            == 201
+        )
         refused = console.api("POST", "/api/models/deploy", json={"name": "b", "preset": "tiny-demo"})
         assert refused.status_code == 409 and "1 of 1" in refused.json()["detail"]
         assert len(console.api("GET", "/api/models/list").json()) == 1

@@ -63,7 +63,9 @@ def test_a_second_console_on_the_same_data_refuses(console: Console) -> None:
         timeout=60,
     )
     assert second.returncode == 1
-    assert console.process is not None and f"Process {console.process.pid} already supervises" in second.stderr
+    assert (
+        console.process is not None and f"Process {console.process.pid} already supervises" in second.stderr
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -73,10 +75,19 @@ def test_it_ends_cleanly_with_pages_open_and_engines_go_on(console: Console, num
     instance_id = console.api("POST", "/api/models/deploy", json=DEMO).json()["id"]
     pid = console.reaches(instance_id, "running")["launch"]["pid"]
     bearer = {"Authorization": f"Bearer {console.key}"}
-    slow = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "stream": True, "max_tokens": 5000}
+    slow = {
+        "model": "tiny",
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": True,
+        "max_tokens": 5000,
+    }
     with (
-        connect(f"ws://127.0.0.1:{console.port}/api/models/ws/logs/{instance_id}", additional_headers=bearer) as log,
-        httpx.stream("POST", f"{console.url}/v1/chat/completions", headers=bearer, json=slow, timeout=30) as answer,
+        connect(
+            f"ws://127.0.0.1:{console.port}/api/models/ws/logs/{instance_id}", additional_headers=bearer
+        ) as log,
+        httpx.stream(
+            "POST", f"{console.url}/v1/chat/completions", headers=bearer, json=slow, timeout=30
+        ) as answer,
     ):
         log.recv(timeout=10)
         next(answer.iter_lines())
@@ -115,7 +126,9 @@ def test_an_end_that_it_missed_is_recorded_with_its_code(console: Console) -> No
     eventually(lambda: not psutil.pid_exists(pid))
     console.start()
     launch = console.reaches(instance_id, "error")["launch"]
-    assert launch["exit_code"] == -signal.SIGKILL and launch["ended_at"] < launch["ended_at"].replace("20", "21", 1)
+    assert launch["exit_code"] == -signal.SIGKILL and launch["ended_at"] < launch["ended_at"].replace(
+        "20", "21", 1
+    )
 
 
 def test_stop_engines_ends_all_without_a_console(console: Console) -> None:

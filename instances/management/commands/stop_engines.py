@@ -22,7 +22,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         wanted = Q(desired_state=DesiredState.RUNNING) | Q(launches__in=Launch.objects.live())
         for instance in Instance.objects.visible().filter(wanted).distinct():
-            Instance.objects.filter(pk=instance.pk).update(desired_state=DesiredState.STOPPED, desired_by=None)
+            Instance.objects.filter(pk=instance.pk).update(
+                desired_state=DesiredState.STOPPED, desired_by=None
+            )
             record_event(
                 actor=None,
                 verb="stopped",

@@ -32,7 +32,9 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--bind", default=settings.LLMOPS_BIND, help="address:port (default: %(default)s)")
+        parser.add_argument(
+            "--bind", default=settings.LLMOPS_BIND, help="address:port (default: %(default)s)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         host, _, port = options["bind"].rpartition(":")

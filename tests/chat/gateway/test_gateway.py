@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 from asgiref.sync import sync_to_async
-from asgiref.testing import ApplicationCommunicator
 
 from accounts.models import User
 from accounts.services import create_api_key, revoke_api_key
@@ -19,10 +18,10 @@ from instances.models import Launch
 from instances.states import State
 
 from ..conftest import make_running
+from ..connection import WITHIN, Connection
 from ..stand_in import DONE, StandIn
 
 pytestmark = pytest.mark.django_db(transaction=True)
-WITHIN = 10.0  # seconds
 Headers = dict[str, str]
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -48,33 +47,16 @@ class Answer:
         return self.json["error"]
 
 
-class Request:
-    """One request to the gateway, as a server would hand it on."""
+class Request(Connection):
+    """One request to the gateway."""
 
-    def __init__(
-        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, method: str, path: str, body: bytes = b"", headers: Headers | None = None) -> None:
         merged = {"host": "localhost", "content-type": "application/json", **(headers or {})}
-        self.body = body
-        self.app = ApplicationCommunicator(
-            Gateway(django),
-            {
-                "type": "http",
-                "method": method,
-                "path": path,
-                "headers": [(name.encode(), value.encode()) for name, value in merged.items() if value],
-            },
-        )
-
-    async def begin(self) -> None:
-        await self.app.send_input({"type": "http.request", "body": self.body, "more_body": False})
-
-    async def next(self) -> dict[str, Any]:
-        message: dict[str, Any] = await self.app.receive_output(WITHIN)
-        return message
+        given = {name: value for name, value in merged.items() if value}
+        super().__init__(Gateway(django), method, path, given, body)
 
     async def whole(self) -> Answer:
-        await self.begin()
+        self.open()
         start = await self.next()
         body = b""
         while True:
@@ -82,12 +64,8 @@ class Request:
             body += part.get("body", b"")
             if not part.get("more_body"):
                 break
-        await self.app.wait(WITHIN)
+        await self.ended()
         return Answer(start["status"], start["headers"], body)
-
-    async def leave(self) -> None:
-        await self.app.send_input({"type": "http.disconnect"})
-        await self.app.wait(WITHIN)
 
 
 @pytest.fixture
@@ -180,7 +158,7 @@ async def test_it_finds_an_instance_by_served_name_and_by_name(engine: StandIn, 
 
 async def test_it_streams_as_the_engine_speaks(engine: StandIn, key: str) -> None:
     request = post(key, {**CHAT, "stream": True})
-    await request.begin()
+    request.open()
     start = await request.next()  # before the first token
     assert start["status"] == 200
     assert dict(start["headers"])[b"content-type"] == b"text/event-stream; charset=utf-8"
@@ -202,27 +180,28 @@ async def test_a_client_that_leaves_frees_the_engine_before_the_first_token(
     engine: StandIn, key: str, stream: bool
 ) -> None:  # row 24
     request = post(key, {**CHAT, "stream": stream})
-    await request.begin()
+    request.open()
     async with asyncio.timeout(WITHIN):
         await engine.arrived.wait()
-        await request.leave()
+        request.leave()
         await engine.asked[0].left.wait()
+        await request.ended()
 
 
 async def test_a_client_that_leaves_mid_answer_frees_the_engine(engine: StandIn, key: str) -> None:
     request = post(key, {**CHAT, "stream": True})
-    await request.begin()
+    request.open()
     engine.say("x")
     await request.next()
     await request.next()
-    await request.leave()
+    request.leave()
     async with asyncio.timeout(WITHIN):
         await engine.asked[0].left.wait()
 
 
 async def test_an_engine_that_breaks_off_is_said_in_the_stream(engine: StandIn, key: str) -> None:
     request = post(key, {**CHAT, "stream": True})
-    await request.begin()
+    request.open()
     await request.next()
     engine.say("x")
     await request.next()
@@ -299,7 +278,7 @@ async def test_a_foreign_host_is_400(engine: StandIn, key: str, host: str) -> No
 
 async def test_two_hosts_are_400(engine: StandIn, key: str) -> None:  # row 29
     request = post(key)
-    request.app.scope["headers"].append((b"host", b"localhost"))
+    request.scope["headers"].append((b"host", b"localhost"))
     assert (await request.whole()).status == 400
 
 

@@ -32,6 +32,20 @@ def test_a_new_launcher_finds_what_runs_and_reads_an_end_it_has_missed(host: Hos
     assert host.ended(lasting).signal == signal.SIGTERM
 
 
+def test_a_later_stop_with_more_grace_does_not_undo_one_that_was_not_heard_yet(host: Host) -> None:
+    ref = host.python(
+        "import pathlib, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\npathlib.Path('ready').touch()\ntime.sleep(600)"
+    )
+    host.said(ref, "ready")
+    shim = host.shim_pid(ref)
+    os.kill(shim, signal.SIGSTOP)
+    host.launcher.kill(ref)
+    host.launcher.stop(ref, 600.0)
+    os.kill(shim, signal.SIGCONT)
+    assert host.ended(ref).signal == signal.SIGKILL
+
+
 def test_a_shim_that_has_ended_stays_no_zombie(host: Host) -> None:
     ref = host.run("true")
     pid = host.shim_pid(ref)

@@ -1,5 +1,6 @@
 """The shim with real processes: how engines end, and that nothing of them stays."""
 
+import fcntl
 import json
 import os
 import signal
@@ -203,6 +204,17 @@ def test_a_second_shim_for_one_launch_refuses(host: Host) -> None:
     host.ended(ref)
     assert subprocess.run(again, check=False).returncode == shim.REFUSED
     assert log(ref) == ["once"]
+
+
+def test_a_shim_that_has_the_lock_keeps_every_other_out_before_it_has_said_who_it_is(
+    host: Host, tmp_path: Path
+) -> None:
+    (tmp_path / "spec.json").write_text(json.dumps({"argv": ["true"], "env": {}, "log_cap": 1024}))
+    with open(tmp_path / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        again = [sys.executable, "-I", "-S", shim.__file__, str(tmp_path)]
+        assert subprocess.run(again, check=False).returncode == shim.REFUSED
+    assert not (tmp_path / "shim.json").exists()
 
 
 def test_the_exit_record_has_its_room_on_the_disk_before_the_engine_begins(host: Host) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable
 from dataclasses import asdict
 from pathlib import Path
@@ -173,6 +174,42 @@ async def test_an_unfinished_line_is_sent_again_only_when_it_has_changed(tmp_pat
     assert [line.text for line in third.lines] == ["two"]
     assert third.next_offset == store.size(tmp_path)
     viewer.close()
+
+
+async def test_who_comes_during_a_read_that_began_too_early_is_not_left_waiting(
+    log: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, began, looked = threading.Event(), asyncio.Event(), asyncio.Event()
+    loop, read, size = asyncio.get_running_loop(), store.read, store.size
+
+    def slow_read(*arguments: Any) -> store.Page:
+        page = read(*arguments)
+        loop.call_soon_threadsafe(began.set)
+        release.wait(DEADLINE)
+        return page
+
+    def watched_size(directory: Path) -> int:
+        if size(directory):
+            loop.call_soon_threadsafe(looked.set)
+        return size(directory)
+
+    monkeypatch.setattr(store, "read", slow_read)
+    monkeypatch.setattr(store, "size", watched_size)
+    hub = Hub(0.01)
+    early, late = hub.view(tmp_path), hub.view(tmp_path)
+    first = asyncio.create_task(anext(early))
+    await soon(began.wait())
+    log.feed(b"one\n")
+    await soon(looked.wait())
+    looked.clear()
+    await soon(looked.wait())  # the look before it has been told to all
+    second = asyncio.create_task(anext(late))
+    await asyncio.sleep(0)
+    release.set()
+    assert [line.text for line in (await soon(second)).lines] == ["one"]
+    assert [line.text for line in (await soon(first)).lines] == ["one"]
+    early.close()
+    late.close()
 
 
 async def test_closing_ends_the_iteration_and_the_last_one_ends_the_watching(

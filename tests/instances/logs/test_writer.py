@@ -207,6 +207,7 @@ PIECES += ["█".encode(), "\u202e".encode(), "é".encode(), b"text of a line"]
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=40), st.lists(st.tuples(st.integers(1, 9), st.booleans())))
+@example([b"a", b"\r", b"7", b"\n"], [(1, False)] * 4)
 @example([b"a", b"\r", b"\x1b[K", b"\r", b"\n"], [(1, True)] * 8)
 def test_what_is_read_does_not_depend_on_how_the_output_was_cut(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], cuts: list[tuple[int, bool]]

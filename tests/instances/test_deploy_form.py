@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from accounts.models import User
+from instances.forms import args_of, args_text
+from instances.models import DesiredState, Instance
+from instances.presets import PRESETS
+from instances.states import State
+
+from .made import in_state, make_instance
+
+pytestmark = pytest.mark.usefixtures("engine")
+HTMX = {"HX-Request": "true"}
+
+
+def typed(**fields: Any) -> dict[str, Any]:
+    return {"name": "tiny", "model": "Qwen/Qwen3-0.6B", "restart": "on", "start": "true", **fields}
+
+
+def test_it_begins_with_the_demo_under_a_free_name(page: Client, mia: User) -> None:
+    make_instance(mia, "tiny-demo")
+    form = page.get("/deploy/").context["form"]
+    assert form["name"].value() == "tiny-demo-2"
+    assert form["model"].value() == str(settings.DEMO_DIR / "tiny-chat")
+    assert "--enforce-eager" in form["args"].value()
+
+
+@pytest.mark.parametrize("slug", PRESETS)
+def test_every_preset_can_be_deployed_as_it_is(page: Client, slug: str) -> None:
+    form = page.get("/deploy/", {"preset": slug}).context["form"]
+    fields = {name: form[name].value() or "" for name in form.fields if name != "trust_remote_code"}
+    assert page.post("/deploy/", {**fields, "start": "false"}).status_code == 302
+    assert Instance.objects.get().config == PRESETS[slug].config
+
+
+def test_another_preset_fills_the_fields_and_keeps_the_name_that_was_typed(page: Client) -> None:
+    headers = {**HTMX, "HX-Target": "deploy-fields"}
+    answer = page.get("/deploy/", {"preset": "qwen3-8b", "name": "my-own"}, headers=headers)
+    text = answer.content.decode()
+    assert 'value="my-own"' in text and 'value="Qwen/Qwen3-8B"' in text and "<html" not in text
+    assert 'id="deploy-command" hx-swap-oob="true"' in text
+
+
+def test_a_right_form_makes_an_instance_and_leads_to_it(page: Client, mia: User) -> None:
+    answer = page.post("/deploy/", typed(max_model_len="32k", args="--seed 7", env="A=b"))
+    instance = Instance.objects.get()
+    assert (answer.status_code, answer["Location"]) == (302, f"/instances/{instance.pk}/")
+    assert instance.config == {
+        "model": "Qwen/Qwen3-0.6B",
+        "max_model_len": 32768,
+        "args": {"seed": 7},
+        "env": {"A": "b"},
+    }
+    assert (instance.owner, instance.desired_state) == (mia, DesiredState.RUNNING)
+
+
+def test_it_can_be_saved_without_starting(page: Client) -> None:
+    page.post("/deploy/", typed(start="false"))
+    assert Instance.objects.get().desired_state == DesiredState.STOPPED
+
+
+def test_for_htmx_the_way_to_the_instance_is_a_header(page: Client) -> None:
+    answer = page.post("/deploy/", typed(), headers=HTMX)
+    assert answer["HX-Redirect"] == f"/instances/{Instance.objects.get().pk}/"
+
+
+def test_errors_stand_beside_their_fields_and_what_was_typed_is_kept(page: Client) -> None:
+    answer = page.post("/deploy/", typed(port="80", max_model_len="bad", args="--host 0.0.0.0"), headers=HTMX)
+    text = answer.content.decode()
+    assert answer.status_code == 422 and "<html" not in text
+    for field in ("port", "max_model_len", "args"):
+        assert f'id="id_{field}_error"' in text
+    assert 'value="80"' in text and 'value="bad"' in text and "--host 0.0.0.0" in text
+    assert not Instance.objects.exists()
+
+
+def test_a_double_click_makes_one_instance(page: Client) -> None:
+    submission = str(uuid.uuid4())
+    first, second = (page.post("/deploy/", typed(submission=submission)) for _ in range(2))
+    assert Instance.objects.count() == 1
+    assert first["Location"] == second["Location"]
+
+
+def test_a_name_that_is_taken_is_said_at_the_name(page: Client, mia: User) -> None:
+    make_instance(mia, "tiny")
+    answer = page.post("/deploy/", typed())
+    assert answer.status_code == 422 and set(answer.context["form"].errors) == {"name"}
+
+
+# row 23: beyond the limit
+def test_beyond_the_limit_nothing_is_saved_and_it_says_which_run(
+    page: Client, mia: User, settings: Any
+) -> None:
+    settings.LLMOPS_MAX_INSTANCES = 1
+    make_instance(mia, "occupied")
+    answer = page.post("/deploy/", typed())
+    assert answer.status_code == 422 and "occupied" in answer.content.decode()
+    assert Instance.objects.count() == 1
+
+
+def test_remote_code_is_not_for_everybody(as_jonas: Client) -> None:
+    answer = as_jonas.post("/deploy/", typed(trust_remote_code="on"))
+    assert set(answer.context["form"].errors) == {"trust_remote_code"}
+
+
+def test_editing_makes_a_revision_and_starts_it(page: Client, mia: User) -> None:
+    instance = in_state(mia, State.ERROR, error="Too long.")
+    form = page.get(f"/deploy/?from={instance.pk}").context["form"]
+    assert form["model"].value() == "Qwen/Qwen3-0.6B"
+    answer = page.post(f"/deploy/?from={instance.pk}", typed(name="renamed", max_model_len="1024"))
+    instance.refresh_from_db()
+    assert answer["Location"] == f"/instances/{instance.pk}/"
+    assert instance.revision is not None and instance.revision.number == 2
+    assert (instance.name, instance.config["max_model_len"]) == ("tiny", 1024)
+    assert instance.is_awaited
+
+
+def test_an_edit_beyond_the_limit_saves_no_revision(page: Client, mia: User, settings: Any) -> None:
+    settings.LLMOPS_MAX_INSTANCES = 1
+    make_instance(mia, "occupied")
+    instance = in_state(mia, State.STOPPED)
+    answer = page.post(f"/deploy/?from={instance.pk}", typed(max_model_len="1024"))
+    assert answer.status_code == 422
+    assert instance.revisions.count() == 1
+
+
+def test_a_copy_has_a_fresh_name_and_no_port(page: Client, mia: User) -> None:
+    instance = make_instance(mia, "tuned", port=8200, args={"seed": 7})
+    form = page.get(f"/deploy/?copy={instance.pk}").context["form"]
+    assert form["name"].value() == "tuned-2" and not form["port"].value()
+    assert form["args"].value() == "--seed 7"
+
+
+def test_the_command_is_redrawn_while_one_types(page: Client) -> None:
+    text = page.post("/deploy/command/", typed(max_model_len="2048", port="bad")).content.decode()
+    assert "--max-model-len 2048" in text and "vllm serve Qwen/Qwen3-0.6B" in text
+
+
+def test_the_demo_is_one_click(page: Client, mia: User) -> None:
+    make_instance(mia, "tiny-demo", running=False)
+    submission = str(uuid.uuid4())
+    for _ in range(2):
+        page.post("/deploy/demo/", {"submission": submission})
+    made = Instance.objects.exclude(name="tiny-demo").get()
+    assert (made.name, made.config) == ("tiny-demo-2", PRESETS["tiny-demo"].config)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"enforce-eager": True, "seed": 7, "kv-cache-memory-bytes": "64M"},
+        {"enable-prefix-caching": False, "version": "1.10", "number-as-text": "7"},
+        {"hf-overrides": {"rope_theta": 1e6}, "lora-modules": ["a", "b"], "chat-template": "a b = c"},
+    ],
+)
+def test_flags_come_back_from_the_text_as_they_were(args: dict[str, Any]) -> None:
+    assert args_of(args_text(args)) == args
+
+
+def test_flags_are_read_as_on_a_command_line() -> None:
+    text = "--seed=7\n  enforce-eager  \n--chat-template 'a b'\n\n--rope-scaling {\"factor\": 2.0}"
+    assert args_of(text) == {
+        "seed": 7,
+        "enforce-eager": True,
+        "chat-template": "a b",
+        "rope-scaling": {"factor": 2.0},
+    }
