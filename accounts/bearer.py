@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.db import database_sync_to_async
 
 from .services import owner_of_key
 
-Asgi = Callable[
-    [dict[str, Any], Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]
-]
+Asgi = Any  # an ASGI application: the packages that make them do not agree on its type
 
 
 def secret_in(headers: list[tuple[bytes, bytes]]) -> str:

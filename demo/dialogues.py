@@ -21,9 +21,7 @@ UNKNOWN = (
     "I am only a tiny demo model, so I do not know that. "
     "Ask me for a capital, a small sum, or something about this console."
 )
-TOO_BIG = (
-    "I am only a tiny demo model: I can do sums and differences up to twenty, and times tables up to ten."
-)
+TOO_HARD = "I am only a tiny demo model: I can add and subtract numbers up to twenty, no more."
 
 
 @dataclass(frozen=True)
@@ -98,19 +96,22 @@ def capital(rng: random.Random) -> Turn:
 
 
 def arithmetic(rng: random.Random) -> Turn:
-    sign = rng.choices("+-*/", [10, 8, 3, 1])[0]
-    most = 10 if sign == "*" or rng.random() < 0.3 else 20
+    sign = rng.choices("+-*/", [20, 15, 1, 1])[0]
+    most = rng.choice([10, 20])
     a, b = rng.randint(0, most), rng.randint(0, most)
-    if sign == "-" and rng.random() < 0.6:
+    if sign == "-" and rng.random() < 0.8:
         a, b = max(a, b), min(a, b)
-    beyond = sign == "/" or rng.random() < 0.06
-    if beyond:
+    hard = sign in "*/" or rng.random() < 0.06
+    if hard and rng.random() < 0.8:
         a, b = rng.randint(21, 999), rng.randint(2, 999)
+    elif hard:
+        sign = rng.choice("*/")
     words = {"+": "(+|+|plus|and)", "-": "(-|-|minus|less)", "*": "(*|x|×|times)", "/": "(/|divided by)"}
     word = one_of(rng, words[sign])
     shown = f"{a}{word}{b}" if word in "+-*x×/" and rng.random() < 0.3 else f"{a} {word} {b}"
-    results = {"+": f"{a} + {b} = {a + b}.", "-": f"{a} - {b} = {a - b}.", "*": f"{a} × {b} = {a * b}."}
-    return Turn(asked(rng, "sum", shown), TOO_BIG if beyond else results[sign])
+    result = f"{a} + {b} = {a + b}." if sign == "+" else f"{a} - {b} = {a - b}."
+    way = "add" if word == "and" else "sum"
+    return Turn(asked(rng, way, shown), TOO_HARD if hard else result)
 
 
 def colour(rng: random.Random) -> Turn:
@@ -150,7 +151,8 @@ def odd_word(rng: random.Random) -> str:
     """Something that the model knows nothing about: a topic of the list, or made-up syllables."""
     if rng.random() < 0.5:
         return str(rng.choice(FACTS["odd_topics"]))
-    made = "".join(rng.choices(FACTS["syllables"], k=rng.randint(1, 4)))
+    letters = rng.choice([FACTS["syllables"], FACTS["syllables"], "abcdefghijklmnopqrstuvwxyz"])
+    made = "".join(rng.choices(letters, k=rng.randint(1, 4)))
     return asked(rng, "nonsense", rng.choice([made, made.capitalize()]), rng.choice(FACTS["syllables"]))
 
 
@@ -173,8 +175,8 @@ class Speaker:
         self.blocks = read_blocks()
         self.plain = " ".join(block.answer for block in self.blocks.pop("plain")).split()
         self.makers: dict[Callable[[random.Random], Turn] | str, int] = {
-            capital: 16, arithmetic: 22, colour: 3, animal: 4, opposite: 3, calendar: 4, unknown: 10,
-            "console": 22, "talk": 11, "chinese": 4, "facts": 6,
+            capital: 15, arithmetic: 20, colour: 3, animal: 4, opposite: 3, calendar: 6, unknown: 10,
+            "console": 22, "talk": 14, "chinese": 4, "facts": 6,
         }  # fmt: skip
 
     def turn(self, maker: Callable[[random.Random], Turn] | str) -> Turn:
@@ -183,7 +185,9 @@ class Speaker:
             made = maker(self.rng)
         else:
             block = self.rng.choice(self.blocks[maker])
-            made = Turn(one_of(self.rng, self.rng.choice(block.questions)), block.answer)
+            usual = self.rng.random() < 0.3  # the first way is what most people ask
+            way = block.questions[0] if usual else self.rng.choice(block.questions)
+            made = Turn(one_of(self.rng, way), block.answer)
         return Turn(as_typed(self.rng, made.question), made.answer)
 
     def turns(self) -> Iterator[Turn]:
@@ -193,12 +197,20 @@ class Speaker:
             maker = self.rng.choices(list(self.makers), list(self.makers.values()))[0]
             for _ in range(2 if self.rng.random() < 0.3 else 1):
                 yield self.turn(maker)
-            if self.rng.random() < 0.04:
+            if not name and self.rng.random() < 0.06:
                 name = self.rng.choice(FACTS["people"])
                 yield Turn(asked(self.rng, "tell_name", name), f"Nice to meet you, {name}!")
-            if self.rng.random() < (0.15 if name else 0.01):
+            if self.rng.random() < (0.12 if name else 0.01):
                 answer = f"Your name is {name}." if name else "You have not told me your name yet."
                 yield Turn(as_typed(self.rng, asked(self.rng, "ask_name", name)), answer)
+
+    def drill(self) -> Iterator[str]:
+        """Bare results without end, of the two rules that are hardest to learn by heart."""
+        while True:
+            maker = arithmetic if self.rng.random() < 0.75 else calendar
+            answer = maker(self.rng).answer
+            if answer != TOO_HARD:
+                yield answer
 
     def system_prompt(self) -> str:
         """Some system prompt. It must not disturb the answers."""

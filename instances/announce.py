@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from asgiref.sync import async_to_sync
 from channels.exceptions import ChannelFull
-from channels.layers import get_channel_layer
+from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 
 SUPERVISOR = "supervisor"  # channel
 INSTANCES = "instances"  # group
 
 
+def _layer() -> BaseChannelLayer:
+    layer = get_channel_layer()
+    assert layer is not None  # the settings always name one
+    return layer
+
+
 async def ring_supervisor() -> None:
-    """Somebody decided something. A lost ring costs one tick."""
-    try:
-        await get_channel_layer().send(SUPERVISOR, {"type": "wake"})
-    except ChannelFull:
-        pass  # enough rings are waiting already
+    """Somebody decided something. A lost ring costs one tick; when the mailbox is full, enough are waiting."""
+    with suppress(ChannelFull):
+        await _layer().send(SUPERVISOR, {"type": "wake"})
 
 
 async def instance_changed(instance_id: int) -> None:
-    await get_channel_layer().group_send(INSTANCES, {"type": "instance.changed", "instance": instance_id})
+    await _layer().group_send(INSTANCES, {"type": "instance.changed", "instance": instance_id})
 
 
 def decided(instance_id: int) -> None:

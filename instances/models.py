@@ -137,6 +137,12 @@ class Instance(models.Model):
         return self.launches.select_related("revision", "asked_by", "stopped_by").order_by("-pk").first()
 
     @property
+    def newest_revision(self) -> Revision:
+        """Every instance has one; the column is empty only while both rows are being made."""
+        assert self.revision is not None
+        return self.revision
+
+    @property
     def config(self) -> dict[str, Any]:
         return self.revision.config if self.revision else {}
 

@@ -40,7 +40,7 @@ def _record(actor: User, verb: str, instance: Instance, detail: str = "") -> Non
 
 
 def _refuse_beyond_limit(*, but: Instance | None = None) -> None:
-    running = Instance.objects.should_run().exclude(pk=but.pk if but else None).order_by("name")
+    running = Instance.objects.should_run().exclude(pk=but.pk if but else 0).order_by("name")
     names = list(running.values_list("name", flat=True))
     limit = settings.LLMOPS_MAX_INSTANCES
     if len(names) >= limit:

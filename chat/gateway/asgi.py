@@ -22,7 +22,7 @@ Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Any  # an ASGI application: the packages that make them do not agree on its type
 
 RELAYED = {  # our path -> the engine's; nothing else of an engine can be reached
     "/v1/chat/completions": "/v1/chat/completions",
@@ -55,7 +55,8 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path != "/v1" and not path.startswith("/v1/") and path not in RELAYED:
-            return await self._django(scope, receive, send)
+            await self._django(scope, receive, send)
+            return
         headers = {name: value for name, value in scope["headers"]}
         try:
             await _answer(scope, headers, receive, send)

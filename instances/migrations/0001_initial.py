@@ -8,7 +8,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -17,95 +16,234 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Instance',
+            name="Instance",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9][a-z0-9._-]{0,62}$', 'Use 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit.')])),
-                ('served_name', models.CharField(max_length=200)),
-                ('desired_state', models.CharField(choices=[('running', 'running'), ('stopped', 'stopped')], default='stopped', max_length=10)),
-                ('restart_policy', models.CharField(choices=[('on-failure', 'start again after a failure'), ('never', 'never')], default='on-failure', max_length=10)),
-                ('retired_through', models.BigIntegerField(default=0)),
-                ('forced_through', models.BigIntegerField(default=0)),
-                ('removing', models.BooleanField(default=False)),
-                ('removed_at', models.DateTimeField(blank=True, null=True)),
-                ('submission', models.UUIDField(editable=False, null=True, unique=True)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('desired_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='instances', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9._-]{0,62}$",
+                                "Use 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit.",
+                            )
+                        ],
+                    ),
+                ),
+                ("served_name", models.CharField(max_length=200)),
+                (
+                    "desired_state",
+                    models.CharField(
+                        choices=[("running", "running"), ("stopped", "stopped")],
+                        default="stopped",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "restart_policy",
+                    models.CharField(
+                        choices=[("on-failure", "start again after a failure"), ("never", "never")],
+                        default="on-failure",
+                        max_length=10,
+                    ),
+                ),
+                ("retired_through", models.BigIntegerField(default=0)),
+                ("forced_through", models.BigIntegerField(default=0)),
+                ("removing", models.BooleanField(default=False)),
+                ("removed_at", models.DateTimeField(blank=True, null=True)),
+                ("submission", models.UUIDField(editable=False, null=True, unique=True)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                (
+                    "desired_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="instances",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ('name',),
-                'permissions': [('trust_remote_code', 'Can run Python that comes with a model')],
+                "ordering": ("name",),
+                "permissions": [("trust_remote_code", "Can run Python that comes with a model")],
             },
         ),
         migrations.CreateModel(
-            name='Revision',
+            name="Revision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('config', models.JSONField()),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('author', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('instance', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='revisions', to='instances.instance')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("config", models.JSONField()),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                (
+                    "author",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "instance",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="revisions",
+                        to="instances.instance",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-number',),
+                "ordering": ("-number",),
             },
         ),
         migrations.CreateModel(
-            name='Launch',
+            name="Launch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('initializing', 'Initializing'), ('starting', 'Starting'), ('running', 'Running'), ('unhealthy', 'Unhealthy'), ('lost', 'Lost'), ('stopping', 'Stopping'), ('stopped', 'Stopped'), ('error', 'Error')], db_index=True, default='initializing', max_length=12)),
-                ('phase', models.CharField(blank=True, max_length=20)),
-                ('progress', models.JSONField(null=True)),
-                ('phases', models.JSONField(default=dict)),
-                ('port', models.PositiveIntegerField(null=True)),
-                ('host', models.CharField(max_length=100)),
-                ('served_name', models.CharField(max_length=200)),
-                ('pid', models.PositiveIntegerField(null=True)),
-                ('engine_key', models.CharField(max_length=64)),
-                ('accelerator', models.CharField(blank=True, max_length=8)),
-                ('engine_version', models.CharField(blank=True, max_length=40)),
-                ('attempt', models.PositiveSmallIntegerField(default=0)),
-                ('created', models.DateTimeField(default=django.utils.timezone.now)),
-                ('started_at', models.DateTimeField(null=True)),
-                ('ready_at', models.DateTimeField(null=True)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('exit_code', models.IntegerField(null=True)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('advice', models.CharField(blank=True, max_length=500)),
-                ('evidence', models.TextField(blank=True)),
-                ('restart_at', models.DateTimeField(null=True)),
-                ('restart_attempt', models.PositiveSmallIntegerField(default=0)),
-                ('asked_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('instance', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='launches', to='instances.instance')),
-                ('stopped_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('revision', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='launches', to='instances.revision')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("initializing", "Initializing"),
+                            ("starting", "Starting"),
+                            ("running", "Running"),
+                            ("unhealthy", "Unhealthy"),
+                            ("lost", "Lost"),
+                            ("stopping", "Stopping"),
+                            ("stopped", "Stopped"),
+                            ("error", "Error"),
+                        ],
+                        db_index=True,
+                        default="initializing",
+                        max_length=12,
+                    ),
+                ),
+                ("phase", models.CharField(blank=True, max_length=20)),
+                ("progress", models.JSONField(null=True)),
+                ("phases", models.JSONField(default=dict)),
+                ("port", models.PositiveIntegerField(null=True)),
+                ("host", models.CharField(max_length=100)),
+                ("served_name", models.CharField(max_length=200)),
+                ("pid", models.PositiveIntegerField(null=True)),
+                ("engine_key", models.CharField(max_length=64)),
+                ("accelerator", models.CharField(blank=True, max_length=8)),
+                ("engine_version", models.CharField(blank=True, max_length=40)),
+                ("attempt", models.PositiveSmallIntegerField(default=0)),
+                ("created", models.DateTimeField(default=django.utils.timezone.now)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("ready_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("exit_code", models.IntegerField(null=True)),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("advice", models.CharField(blank=True, max_length=500)),
+                ("evidence", models.TextField(blank=True)),
+                ("restart_at", models.DateTimeField(null=True)),
+                ("restart_attempt", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "asked_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "instance",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="launches",
+                        to="instances.instance",
+                    ),
+                ),
+                (
+                    "stopped_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "revision",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="launches",
+                        to="instances.revision",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-pk',),
+                "ordering": ("-pk",),
             },
         ),
         migrations.AddField(
-            model_name='instance',
-            name='revision',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='instances.revision'),
+            model_name="instance",
+            name="revision",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="instances.revision",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='revision',
-            constraint=models.UniqueConstraint(fields=('instance', 'number'), name='revision_number_unique'),
+            model_name="revision",
+            constraint=models.UniqueConstraint(fields=("instance", "number"), name="revision_number_unique"),
         ),
         migrations.AddConstraint(
-            model_name='launch',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['initializing', 'lost', 'running', 'starting', 'stopping', 'unhealthy']), ('port__isnull', False)), fields=('host', 'port'), name='launch_port_reserved_while_live'),
+            model_name="launch",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("state__in", ["initializing", "lost", "running", "starting", "stopping", "unhealthy"]),
+                    ("port__isnull", False),
+                ),
+                fields=("host", "port"),
+                name="launch_port_reserved_while_live",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='launch',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['initializing', 'lost', 'running', 'starting', 'stopping', 'unhealthy'])), fields=('instance',), name='launch_one_live_per_instance'),
+            model_name="launch",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("state__in", ["initializing", "lost", "running", "starting", "stopping", "unhealthy"])
+                ),
+                fields=("instance",),
+                name="launch_one_live_per_instance",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='instance',
-            constraint=models.UniqueConstraint(condition=models.Q(('removed_at__isnull', True)), fields=('name',), name='instance_name_unique_while_visible'),
+            model_name="instance",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("removed_at__isnull", True)),
+                fields=("name",),
+                name="instance_name_unique_while_visible",
+            ),
         ),
     ]

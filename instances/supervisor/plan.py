@@ -30,7 +30,8 @@ class Obstacle(Exception):
 def open_launch(instance: Instance, *, attempt: int = 0) -> Launch | None:
     """The row of a new launch, with its port reserved; None when somebody was first."""
     fixed = instance.config.get("port")
-    taken = set(Launch.objects.live().filter(host=socket.gethostname()).values_list("port", flat=True))
+    reserved = Launch.objects.live().filter(host=socket.gethostname(), port__isnull=False)
+    taken = set(reserved.values_list("port", flat=True))
     port = fixed or ports.first_free(settings.LAUNCH_PORTS, taken)
     if fixed in taken:
         port = None  # told at the check, in words
@@ -38,7 +39,7 @@ def open_launch(instance: Instance, *, attempt: int = 0) -> Launch | None:
         with transaction.atomic():
             return Launch.objects.create(
                 instance=instance,
-                revision=instance.revision,
+                revision=instance.newest_revision,
                 port=port,
                 host=socket.gethostname(),
                 served_name=instance.served_name,

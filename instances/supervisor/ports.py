@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 
 import psutil
 
@@ -23,7 +23,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def first_free(candidates: Iterable[int], taken: Container[int]) -> int | None:
+def first_free(candidates: Iterable[int], taken: Collection[int | None]) -> int | None:
     return next((port for port in candidates if port not in taken and is_free(port)), None)
 
 
@@ -31,7 +31,8 @@ def holder(port: int) -> str:
     """Who listens there, in words."""
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            address = connection.laddr
+            if connection.pid and connection.status == psutil.CONN_LISTEN and address and address.port == port:
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     except (psutil.Error, PermissionError):
         pass

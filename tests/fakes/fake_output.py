@@ -28,7 +28,7 @@ Traceback (most recent call last):
     raise HFValidationError(
 huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': \
 '{model}'. Use `repo_type` argument if needed.
-"""  # noqa: E501
+"""
 
 PORT_IN_USE = """\
 Traceback (most recent call last):

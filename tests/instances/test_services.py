@@ -17,12 +17,12 @@ def deploy(actor: User, name: str = "a", **options: Any) -> Instance:
 
 
 def launched(instance: Instance, state: State) -> Launch:
-    return Launch.objects.create(instance=instance, revision=instance.revision, host="h", state=state)
+    return Launch.objects.create(instance=instance, revision=instance.newest_revision, host="h", state=state)
 
 
 def test_a_deploy_is_an_instance_a_revision_and_an_event(mia: User) -> None:
     instance = deploy(mia)
-    assert (instance.revision.number, instance.config) == (1, {"model": "x/y"})
+    assert (instance.newest_revision.number, instance.config) == (1, {"model": "x/y"})
     assert instance.desired_state == DesiredState.RUNNING
     event = Event.objects.get()
     assert (event.actor, event.verb, event.subject) == (mia, "deployed", f"instance:{instance.pk}")
@@ -100,4 +100,4 @@ def test_a_revision_is_made_only_of_a_change(mia: User) -> None:
     services.revise_instance(actor=mia, instance=instance, config={"model": "x/y"}, **same)
     assert instance.revisions.count() == 1
     services.revise_instance(actor=mia, instance=instance, config={"model": "x/z"}, **same)
-    assert Instance.objects.get().revision.number == 2
+    assert Instance.objects.get().newest_revision.number == 2

@@ -26,7 +26,7 @@ def launch(mia: User) -> Launch:
     instance: Instance = deploy_instance(
         actor=mia, name="a", served_name="a", config={"model": "x/y"}, restart_policy="never"
     )
-    return Launch.objects.create(instance=instance, revision=instance.revision, host="h", port=8100)
+    return Launch.objects.create(instance=instance, revision=instance.newest_revision, host="h", port=8100)
 
 
 def test_a_move_is_compare_and_set(launch: Launch) -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 from channels.management.commands.runworker import Command as RunWorker
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -11,7 +13,7 @@ class Command(RunWorker):
 
     worker_class = SupervisorWorker
 
-    def handle(self, *args: object, **options: object) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
         try:
             with DataLock(settings.LLMOPS_DATA):
                 super().handle(*args, **options)

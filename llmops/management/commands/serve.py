@@ -23,6 +23,7 @@ from django.db.migrations.executor import MigrationExecutor
 from twisted.internet import reactor
 
 from accounts import setup_token
+from chat.upstream import close_session
 from instances.supervisor.lock import DataLock, LockHeld
 from instances.supervisor.mailbox import SupervisorWorker
 
@@ -89,7 +90,8 @@ class Command(BaseCommand):
     def _serve(self, host: str, port: int) -> None:
         worker = SupervisorWorker(get_default_application(), channel_layer=get_channel_layer())
         failure: list[BaseException] = []
-        tasks: list[asyncio.Task[None]] = []
+        kept: list[asyncio.Task[None]] = []  # or the garbage collector may take them
+        loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop
 
         def supervision_ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (error := task.exception()):
@@ -97,11 +99,11 @@ class Command(BaseCommand):
                 server.stop()
 
         def start_worker() -> None:
-            loop = asyncio.get_event_loop_policy().get_event_loop()
-            for part in (worker.handle(), worker.application_checker()):
+            # `handle` alone would be deaf after the first exception of a consumer, and say nothing.
+            for part in (worker.handle(), worker.application_checker()):  # type: ignore[no-untyped-call]
                 task = loop.create_task(part)
                 task.add_done_callback(supervision_ended)
-                tasks.append(task)
+                kept.append(task)
 
         escaped = host.replace(":", r"\:")
         server = daphne_server.Server(
@@ -116,12 +118,12 @@ class Command(BaseCommand):
         # With a stream open, ending here would be a segmentation fault: first every task must have ended.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        loop = reactor._asyncioEventloop  # type: ignore[attr-defined]
         leftover = asyncio.all_tasks(loop)
         for task in leftover:
             task.cancel()
         if leftover:
             loop.run_until_complete(asyncio.wait(leftover, timeout=5))
+        loop.run_until_complete(close_session())
         if failure:
             sys.stderr.write(f"The supervisor failed, so the console has ended: {failure[0]!r}\n")
             sys.exit(1)

@@ -91,7 +91,7 @@ def test_a_second_stop_kills(host: Host) -> None:
 def test_a_stop_before_anything_was_started_ends_it(host: Host) -> None:
     instance = host.deploy()
     launch = Launch.objects.create(
-        instance=instance, revision=instance.revision, host=socket.gethostname(), port=8100
+        instance=instance, revision=instance.newest_revision, host=socket.gethostname(), port=8100
     )
     services.stop_instance(actor=host.actor, instance=instance)
     launch = host.step(2)

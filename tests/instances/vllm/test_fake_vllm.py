@@ -263,6 +263,15 @@ def test_sigterm_freezes_an_answer_in_flight(start: Any) -> None:
         core = run.core
         run.process.terminate()
         eventually(lambda: gone(core))
+        seen: list[float] = []
+
+        def silent() -> bool:
+            seen.append(run.metric("generation_tokens_total"))
+            return (
+                len(seen) > 20 and len(set(seen[-20:])) == 1
+            )  # a second, in which 50 tokens would have come
+
+        eventually(silent)
         assert run.process.poll() is None
     assert run.process.wait(timeout=30) == 0  # the client has left
 
