@@ -20,7 +20,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # set before torch: waiting threads must not spin
 
 import torch
-from dialogues import Speaker
+from dialogues import UNKNOWN, Speaker
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn.functional import cross_entropy
 from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -38,16 +38,8 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-ROWS = [
-    96,
-    192,
-    96,
-    384,
-    96,
-    192,
-    96,
-    LONGEST,
-]  # tokens: short rows teach first answers, long ones long talks
+# Row lengths in tokens, step by step: short rows teach first answers, long ones long conversations.
+ROWS = [64, 160, 64, 320, 64, 160, 64, LONGEST]
 TOKENS_A_STEP = 2304
 IGNORED = -100  # not a target
 
@@ -69,8 +61,8 @@ def make_tokenizer() -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    turns = itertools.islice(speaker.turns(), 20_000)
-    text = [part for turn in turns for part in (turn.question, turn.answer)]
+    known = (turn for turn in speaker.turns() if turn.answer != UNKNOWN)  # no piece for what means nothing
+    text = [part for turn in itertools.islice(known, 20_000) for part in (turn.question, turn.answer)]
     tokenizer.train_from_iterator([*text, *[" ".join(speaker.plain)] * 200], trainer)
     return tokenizer
 
@@ -97,18 +89,24 @@ class Rows:
         yield from ((token, ours) for token in self.tokenizer.encode(text).ids)
         yield self.special[END], ours
 
-    def prose(self, words: int) -> Iterator[tuple[int, bool]]:
+    def prose(self) -> Iterator[tuple[int, bool]]:
         """Tokens of one piece of plain text, padded with the end of text."""
-        yield from ((token, True) for token in self.tokenizer.encode(self.speaker.prose(words)).ids)
+        yield from ((token, True) for token in self.tokenizer.encode(self.speaker.prose(words=50)).ids)
         yield self.special[END_OF_TEXT], True
         yield from itertools.repeat((self.special[END_OF_TEXT], False))
+
+    def drill(self) -> Iterator[tuple[int, bool]]:
+        """Tokens of bare results, such as "2 + 3 = 5.", one after the other."""
+        for result in self.speaker.drill():
+            yield from ((token, True) for token in self.tokenizer.encode(result).ids)
+            yield self.special[END], True
 
     def batch(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """`(tokens, targets)`, both of shape (rows, length); a target is the next token, or IGNORED."""
         rows, targets = [], []
         for _ in range(TOKENS_A_STEP // length):
-            plain = length == min(ROWS) and self.speaker.rng.random() < 0.16
-            stream = self.prose(words=length // 2) if plain else self.talk()
+            kinds = [self.talk, self.prose, self.drill] if length == min(ROWS) else [self.talk]
+            stream = self.speaker.rng.choices(kinds, [8, 1, 1][: len(kinds)])[0]()
             pairs = list(itertools.islice(stream, length + 1))
             rows.append([token for token, _ in pairs[:-1]])
             targets.append([token if wanted else IGNORED for token, wanted in pairs[1:]])

@@ -85,7 +85,7 @@ def test_from_the_setup_address_to_the_proved_stop(real: Console, page: Page) ->
 
     # Chat: Shift+Enter breaks the line, Enter sends, the answer streams in
     head.get_by_role("link", name="Chat").click()
-    box = page.get_by_label("Message")
+    box = page.get_by_role("textbox", name="Message")
     box.fill("Tell me")
     box.press("Shift+Enter")
     assert box.input_value() == "Tell me\n"
@@ -97,7 +97,7 @@ def test_from_the_setup_address_to_the_proved_stop(real: Console, page: Page) ->
     assert len(steps) >= 3, steps
     page.reload()
     expect(page.locator(".msg.mine")).to_have_count(2)
-    expect(page.locator("#said")).to_contain_text("Tokyo")
+    expect(page.locator("#messages")).to_contain_text("Tokyo")
 
     # Stop: STOPPED only when the whole tree is gone
     page.goto(f"{real.url}/instances/{instance['id']}/")
@@ -116,9 +116,11 @@ def test_from_the_setup_address_to_the_proved_stop(real: Console, page: Page) ->
 
 def watch_answer(page: Page, question: str) -> list[str]:
     """The different texts of the answer while it was being written."""
-    box = page.get_by_label("Message")
+    said = page.locator(".msg").count()
+    box = page.get_by_role("textbox", name="Message")
     box.fill(question)
     box.press("Enter")
+    expect(page.locator(".msg")).to_have_count(said + 2)
     answer = page.locator(".msg").last
     seen: list[str] = []
     deadline = time.monotonic() + 60

@@ -185,10 +185,20 @@ def test_every_prefix_is_seen_through(prefix: str) -> None:
         "utilization (0.9, 3.6 GiB). Decrease GPU memory utilization"
     )
     assert why([quoted, line, quoted]).evidence == line
-    assert (
-        why([prefix + "ValueError: something new"], exit_code=1).evidence
-        == prefix + "ValueError: something new"
+    new = prefix + "ValueError: something new"
+    assert why([new, "there was an error"], exit_code=1).evidence == new
+
+
+def test_source_text_in_a_traceback_is_no_cause() -> None:
+    source = (
+        '(EngineCore pid=7) ERROR 04-09 05:39:54 [core.py:390]     raise OSError("No space left on device")'
     )
+    assert why([source, '    "No space left on device"', "LookupError: real"]).evidence == "LookupError: real"
+
+
+def test_a_warning_about_a_limit_is_no_cause() -> None:
+    lines = [line for line in real("model-path-missing") if "Errno 24" in line]
+    assert lines and why(lines).code == "unknown"
 
 
 def test_an_inner_process_speaks_before_the_one_that_passes_it_on() -> None:

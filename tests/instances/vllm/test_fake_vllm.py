@@ -259,7 +259,8 @@ def test_sigterm_freezes_an_answer_in_flight(start: Any) -> None:
     with run.client.stream(
         "POST", CHAT, json={"model": "tiny", "messages": [{"content": "x"}], "stream": True}
     ) as got:
-        next(got.iter_lines())
+        lines = got.iter_lines()  # kept: its end would end the stream
+        next(lines)
         core = run.core
         run.process.terminate()
         eventually(lambda: gone(core))
