@@ -47,7 +47,7 @@ check format "$python" -m ruff format --check .
 check lint "$python" -m ruff check .
 check types "$python" -m mypy
 check templates "$python" -m djhtml --check --tabwidth 4 templates
-check deployment "$python" manage.py check --deploy --fail-level WARNING
+check deployment env LLMOPS_HTTPS=true "$python" manage.py check --deploy --fail-level WARNING
 check migrations "$python" manage.py makemigrations --check --dry-run
 
 tests() { "$python" -m pytest -p tests.no_skips -rs "$@"; }

@@ -80,7 +80,7 @@ def as_typed(rng: random.Random, text: str) -> str:
         text = text.rstrip("?.!")
     elif rng.random() < 0.06:
         text = text.rstrip("?.!") + rng.choice([", please", " please", "??", "!", " ?", ", please?", "..."])
-    if rng.random() < 0.04 and len(text) > 12 and not re.search(r"\d", text):
+    if rng.random() < 0.03 and len(text) > 12 and not re.search(r"\d", text):
         at = rng.randrange(1, len(text) - 1)
         text = text[:at] + rng.choice([text[at + 1] + text[at] + text[at + 2 :], text[at + 1 :]])
     return text
@@ -144,7 +144,7 @@ def calendar(rng: random.Random) -> Turn:
     at = rng.randrange(len(names))
     step, word = rng.choice([(1, "after"), (-1, "before")])
     question = asked(rng, "calendar", f"{word} {names[at]}", noun)
-    return Turn(question, f"{names[(at + step) % len(names)]} comes {word} {names[at]}.")
+    return Turn(question, f"{word.capitalize()} {names[at]} comes {names[(at + step) % len(names)]}.")
 
 
 def odd_word(rng: random.Random) -> str:
@@ -204,13 +204,14 @@ class Speaker:
                 answer = f"Your name is {name}." if name else "You have not told me your name yet."
                 yield Turn(as_typed(self.rng, asked(self.rng, "ask_name", name)), answer)
 
-    def drill(self) -> Iterator[str]:
-        """Bare results without end, of the two rules that are hardest to learn by heart."""
+    def drill(self) -> Iterator[tuple[str, str]]:
+        """Bare results without end, `("2 + 3 =", " 5.")`, of the two rules that are hardest to learn by heart."""
         while True:
-            maker = arithmetic if self.rng.random() < 0.75 else calendar
+            maker = arithmetic if self.rng.random() < 0.8 else calendar
             answer = maker(self.rng).answer
             if answer != TOO_HARD:
-                yield answer
+                given, _, result = answer.rpartition(" ")
+                yield given, f" {result}"
 
     def system_prompt(self) -> str:
         """Some system prompt. It must not disturb the answers."""

@@ -1,6 +1,6 @@
 """Makes `tiny-chat/`, the demo model, from the text of `dialogues.py`: tokenizer, weights, settings.
 
-    ENGINE_PYTHON demo/train.py [--steps 700] [--out demo/tiny-chat]
+    ENGINE_PYTHON demo/train.py [--steps 1000] [--out demo/tiny-chat]
 
 ENGINE_PYTHON is the Python beside an installed `vllm` command: it has torch, transformers and tokenizers.
 Seeds are fixed: on one kind of machine two runs give the same weights.
@@ -30,7 +30,7 @@ LONGEST = 1024  # tokens: what the preset serves
 END, END_OF_TEXT = "<|end|>", "<|endoftext|>"
 USER, ASSISTANT, SYSTEM = "<|user|>", "<|assistant|>", "<|system|>"
 SPECIAL = [END_OF_TEXT, END, USER, ASSISTANT, SYSTEM]
-WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"  # digits stand alone
+WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"  # no long numbers
 TEMPLATE = (
     "{% for message in messages %}"
     "{% set role = message['role'] if message['role'] in ['system', 'assistant'] else 'user' %}"
@@ -40,7 +40,7 @@ TEMPLATE = (
 )
 # Row lengths in tokens, step by step: short rows teach first answers, long ones long conversations.
 ROWS = [64, 160, 64, 320, 64, 160, 64, LONGEST]
-TOKENS_A_STEP = 2304
+TOKENS_A_STEP = 1536
 IGNORED = -100  # not a target
 
 
@@ -97,7 +97,8 @@ class Rows:
 
     def drill(self) -> Iterator[tuple[int, bool]]:
         """Tokens of bare results, such as "2 + 3 = 5.", one after the other."""
-        for result in self.speaker.drill():
+        for given, result in self.speaker.drill():
+            yield from ((token, False) for token in self.tokenizer.encode(given).ids)
             yield from ((token, True) for token in self.tokenizer.encode(result).ids)
             yield self.special[END], True
 
@@ -223,7 +224,7 @@ def save(model: Qwen2ForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the tiny demo model.")
-    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("tiny-chat"))
     options = parser.parse_args()
     torch.manual_seed(7)

@@ -93,6 +93,7 @@ def spec_of(launch: Launch) -> tuple[LaunchSpec, engines.Engine]:
             served_names=tuple(names),
             port=launch.port,
             accelerator=engine.accelerator,
+            version=engine.version,
         )
         environment = command.engine_environment(
             os.environ,

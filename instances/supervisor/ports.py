@@ -32,7 +32,12 @@ def holder(port: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
             address = connection.laddr
-            if connection.pid and connection.status == psutil.CONN_LISTEN and address and address.port == port:
+            if (
+                connection.pid
+                and connection.status == psutil.CONN_LISTEN
+                and address
+                and address.port == port
+            ):
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     except (psutil.Error, PermissionError):
         pass

@@ -17,14 +17,16 @@ def command_of(config: Mapping[str, Any], served_name: str, name: str) -> str:
 
     An automatic port is shown as the first that would be tried.
     """
-    engine = engines.find()
+    found = engines.find()
+    engine = None if isinstance(found, engines.Missing) else found
     try:
         argv = serve_argv(
             "vllm",
             config,
             served_names=tuple(dict.fromkeys((served_name, name))),
             port=config.get("port") or settings.LAUNCH_PORTS.start,
-            accelerator="cpu" if isinstance(engine, engines.Missing) else engine.accelerator,
+            accelerator=engine.accelerator if engine else "cpu",
+            version=engine.version if engine else "",
         )
     except RefusedSetting:
         return ""

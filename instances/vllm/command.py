@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 from instances.vllm.flags import canonical_flag, refused_env, refused_flag
 
 CPU_CACHE = "1G"  # of RAM for the KV cache, where nobody chose
+OUR_CALLS = "/health,/metrics"  # asked every few seconds by us: no line of its log each
+QUIET_FLAG = "disable-access-log-for-endpoints"
+QUIET_SINCE = (0, 32)  # the first version that we have seen to know the flag
 
 FIELD_FLAGS = {
     "dtype": "dtype",
@@ -48,6 +52,7 @@ def serve_argv(
     served_names: Sequence[str],
     port: int,
     accelerator: str,
+    version: str = "",
 ) -> tuple[str, ...]:
     """The engine's command line: `vllm serve MODEL ...`. Raises RefusedSetting.
 
@@ -82,7 +87,14 @@ def serve_argv(
         and "VLLM_CPU_KVCACHE_SPACE" not in environment
     ):
         argv += ["--kv-cache-memory-bytes", CPU_CACHE]
+    if QUIET_FLAG not in given and _knows_quiet(version):
+        argv += _tokens(QUIET_FLAG, OUR_CALLS)
     return tuple(argv)
+
+
+def _knows_quiet(version: str) -> bool:
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= QUIET_SINCE
 
 
 def engine_environment(

@@ -178,7 +178,7 @@ def _inner_process(complaints: list[LogLine]) -> Diagnosis | None:
     if inner is None:
         cause = "The engine's inner process died; the log does not say why."
         return Diagnosis("engine-core-died", cause, advice, passed_on.whole[:EVIDENCE_LIMIT], False)
-    cause = "The engine's inner process failed; its last error is quoted below."
+    cause = "The engine's inner process failed."
     return Diagnosis("engine-core-failed", cause, advice, inner.whole[:EVIDENCE_LIMIT], False)
 
 
@@ -194,10 +194,10 @@ def _unknown(complaints: list[LogLine], exit_code: int | None, phase: str) -> Di
     code = "unknown exit code" if exit_code is None else f"exit code {exit_code}"
     cause = f"The engine ended with {code}{_during(phase)}."
     evidence = _evidence(complaints)
-    advice = "Its last error is quoted below." if evidence else "Its log names no error."
-    return Diagnosis(
-        "unknown", cause, advice, evidence, exit_code == 2
-    )  # 2: its command line was not accepted
+    told, silent = "Its last error says what to change.", "Its log names no error; its last lines may tell."
+    advice = told if evidence else silent
+    refused = exit_code == 2  # its command line was not accepted
+    return Diagnosis("unknown", cause, advice, evidence, refused)
 
 
 def _evidence(complaints: list[LogLine]) -> str:
@@ -211,7 +211,7 @@ def _evidence(complaints: list[LogLine]) -> str:
 
 def _during(phase: str) -> str:
     known = BY_SLUG.get(phase)
-    return f" during: {known.sentence.lower()}" if known else ""
+    return f" while {known.sentence[0].lower()}{known.sentence[1:]}" if known else ""
 
 
 def _last(lines: Iterable[LogLine]) -> LogLine | None:

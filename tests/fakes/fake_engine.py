@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from tests.fakes import fake_output
+from tests.fakes import fake_http, fake_output
 from tests.fakes.fake_output import log, write
 from tests.fakes.fake_server import FakeServer, Manners
 
@@ -252,6 +252,7 @@ class Start:
         if self.knobs.log_flood:
             threading.Thread(target=fake_output.flood, args=[self.knobs.log_flood], daemon=True).start()
         names = self.args.served_model_name or [self.model]
+        fake_http.QUIET.update((self.args.disable_access_log_for_endpoints or "").split(","))
         server = FakeServer(
             model=self.model,
             names=names,

@@ -43,6 +43,9 @@ async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     return Request(method, target.partition("?")[0], headers, body, reader, writer)
 
 
+QUIET: set[str] = set()  # paths without a line in the access log, as one of vLLM's flags asks
+
+
 async def send(request: Request, status: int, content: Any) -> None:
     body = (
         content.encode()
@@ -60,7 +63,8 @@ async def send(request: Request, status: int, content: Any) -> None:
 def head(request: Request, status: int, kind: str, length: str) -> None:
     phrase = HTTPStatus(status).phrase
     address, port, *_ = request.writer.get_extra_info("peername")
-    write(f'INFO:     {address}:{port} - "{request.method} {request.path} HTTP/1.1" {status} {phrase}\n')
+    if request.path not in QUIET:
+        write(f'INFO:     {address}:{port} - "{request.method} {request.path} HTTP/1.1" {status} {phrase}\n')
     date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
     lines = (
         f"HTTP/1.1 {status} {phrase}",

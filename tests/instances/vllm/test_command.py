@@ -163,3 +163,21 @@ def test_the_shell_line_can_be_pasted_and_tells_no_secret() -> None:
     )
     assert "canary" not in line
     assert shlex.split(line) == ["A=x y", *words]
+
+
+@pytest.mark.parametrize(
+    ("version", "quiet"), [("0.32.0+cpu", True), ("0.33.1", True), ("0.11.0", False), ("", False)]
+)
+def test_what_we_ask_every_second_leaves_no_line_in_the_log_where_the_engine_can(
+    version: str, quiet: bool
+) -> None:
+    argv = serve_argv(
+        "vllm", {"model": "x/y"}, served_names=["a"], port=1, accelerator="cpu", version=version
+    )
+    assert ("--disable-access-log-for-endpoints" in argv) == quiet
+
+
+def test_a_persons_own_choice_of_quiet_endpoints_stays() -> None:
+    config = {"model": "x/y", "args": {"disable-access-log-for-endpoints": "/ping"}}
+    argv = serve_argv("vllm", config, served_names=["a"], port=1, accelerator="cpu", version="0.32.0")
+    assert argv.count("--disable-access-log-for-endpoints") == 1 and "/ping" in argv
