@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import ValidationError
@@ -32,7 +33,7 @@ api = NinjaAPI(
     description="Everything that the pages do, for programs. Send an API key as `Authorization: Bearer …`.",
     auth=[BearerKey(), SessionAuth()],
     docs_url="/docs",
-    docs_decorator=None,
+    docs_decorator=login_required,
 )
 api.add_router("/system", system)
 api.add_router("/models", models)

@@ -65,12 +65,20 @@ class Supervisor:
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
             try:
                 while True:
-                    await self._turn(client)
+                    await self._turn_or_wait(client)
             finally:
                 sampling.cancel()
                 for probe in self._probes.values():
                     probe.cancel()
                 self._thread.shutdown(wait=False)
+
+    async def _turn_or_wait(self, client: httpx.AsyncClient) -> None:
+        """The one catch-all: whatever goes wrong in a step, supervision goes on, and so do the pages."""
+        try:
+            await self._turn(client)
+        except Exception:
+            log.exception("a step of the supervisor failed; the next one tries again")
+            await asyncio.sleep(TICK)
 
     async def _turn(self, client: httpx.AsyncClient) -> None:
         """One step, its announcements, the probes that are due, and the wait for the next bell."""
