@@ -69,9 +69,9 @@ def test_from_the_setup_address_to_the_proved_stop(real: Console, page: Page) ->
     head = page.locator("#instance-head")
     expect(head).to_contain_text("Starting")
     log = page.locator(".log li")
-    expect(log.first).to_be_visible()
+    expect(log.first).to_be_visible(timeout=120_000)  # the first line comes after the imports
     expect(page.get_by_text("Import", exact=False).first).to_be_visible()
-    expect(head).to_contain_text("Running", timeout=120_000)
+    expect(head).to_contain_text("Running", timeout=240_000)
     expect(page.locator("body")).to_contain_text("/v1/chat/completions")
     expect(log.filter(has_text="Application startup complete.")).to_have_count(1)
     shown = [line for line in log.all_inner_texts() if line.strip()]
@@ -141,7 +141,7 @@ def test_the_same_by_the_api_and_a_killed_console(real: Console) -> None:
     instance_id = real.api("POST", "/api/models/deploy", json={"name": name, "preset": "tiny-demo"}).json()[
         "id"
     ]
-    before = real.reaches(instance_id, "running", within=120)["launch"]
+    before = real.reaches(instance_id, "running", within=240)["launch"]
     pids = descendants(before["pid"])
     question = {"model": name, "messages": [{"role": "user", "content": "What is the capital of Japan?"}]}
     answer = real.api("POST", "/v1/chat/completions", json=question).json()

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.console import Console
+from tests.console import Console, eventually
 
 LAUNCH_KEYS = set(
     "id state phase progress port pid host started_at ready_at ended_at exit_code error".split()
@@ -34,8 +34,6 @@ def tiny(running: Console) -> Iterator[dict[str, Any]]:
     assert answer.status_code == 201, answer.text
     yield answer.json()
     running.api("DELETE", f"/api/models/{answer.json()['id']}")
-    from tests.console import eventually
-
     eventually(lambda: running.api("GET", "/api/models/list").json() == [])
 
 
@@ -52,7 +50,6 @@ def test_the_whole_life_of_an_instance(running: Console, tiny: dict[str, Any]) -
     assert status["instances"]["running"] == 1
 
     assert running.api("POST", f"/api/models/{tiny['id']}/restart").status_code == 202
-    from tests.console import eventually
 
     def again() -> bool:
         launch = running.instance(tiny["id"])["launch"]
