@@ -21,7 +21,7 @@ UNKNOWN = (
     "I am only a tiny demo model, so I do not know that. "
     "Ask me for a capital, a small sum, or something about this console."
 )
-TOO_HARD = "I am only a tiny demo model: I can add and subtract numbers up to twenty, no more."
+TOO_HARD = "I am only a tiny demo model: I can add and subtract numbers below ten, no more."
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,12 @@ def capital(rng: random.Random) -> Turn:
 
 def arithmetic(rng: random.Random) -> Turn:
     sign = rng.choices("+-*/", [20, 15, 1, 1])[0]
-    most = rng.choice([10, 20])
-    a, b = rng.randint(0, most), rng.randint(0, most)
-    if sign == "-" and rng.random() < 0.8:
+    a, b = rng.randint(0, 9), rng.randint(0, 9)  # few enough to be learned by heart
+    if sign == "-":
         a, b = max(a, b), min(a, b)
-    hard = sign in "*/" or rng.random() < 0.06
+    hard = sign in "*/" or rng.random() < 0.12
     if hard and rng.random() < 0.8:
-        a, b = rng.randint(21, 999), rng.randint(2, 999)
+        a, b = rng.randint(10, rng.choice([20, 999])), rng.randint(2, rng.choice([20, 999]))
     elif hard:
         sign = rng.choice("*/")
     words = {"+": "(+|+|plus|and)", "-": "(-|-|minus|less)", "*": "(*|x|×|times)", "/": "(/|divided by)"}

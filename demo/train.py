@@ -107,7 +107,7 @@ class Rows:
         rows, targets = [], []
         for _ in range(TOKENS_A_STEP // length):
             kinds = [self.talk, self.prose, self.drill] if length == min(ROWS) else [self.talk]
-            stream = self.speaker.rng.choices(kinds, [8, 1, 1][: len(kinds)])[0]()
+            stream = self.speaker.rng.choices(kinds, [6, 1, 3][: len(kinds)])[0]()
             pairs = list(itertools.islice(stream, length + 1))
             rows.append([token for token, _ in pairs[:-1]])
             targets.append([token if wanted else IGNORED for token, wanted in pairs[1:]])
