@@ -11,13 +11,10 @@ from .services import owner_of_key
 Asgi = Any  # an ASGI application: the packages that make them do not agree on its type
 
 
-def secret_in(headers: list[tuple[bytes, bytes]]) -> str:
-    """The bearer secret of an ASGI scope's headers, or an empty string."""
-    for name, value in headers:
-        if name.lower() == b"authorization":
-            scheme, _, secret = value.decode("latin-1").partition(" ")
-            return secret.strip() if scheme.lower() == "bearer" else ""
-    return ""
+def secret_of(authorization: str) -> str:
+    """The secret in an `Authorization: Bearer …` header's value, or an empty string."""
+    scheme, _, secret = authorization.partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
 
 
 class BearerDoor:
@@ -28,7 +25,7 @@ class BearerDoor:
         self._browsers = browsers
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        secret = secret_in(scope["headers"])
+        secret = secret_of(dict(scope["headers"]).get(b"authorization", b"").decode("latin-1"))
         if not secret:
             await self._browsers(scope, receive, send)
         elif user := await database_sync_to_async(owner_of_key)(secret):

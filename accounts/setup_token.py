@@ -6,12 +6,12 @@ It is kept in the data folder, readable by the owner alone, so that every start 
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
 from django.conf import settings
 
+from .kept import kept_secret
 from .models import User
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # nothing that is read as something else
@@ -27,15 +27,11 @@ def _path() -> Path:
 
 def current() -> str:
     """The token, made at the first call: three groups of four, like ABCD-1234-EFGH."""
-    path = _path()
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    token = "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(3))
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token)
-    return token
+    return kept_secret(_path(), _new_token)
+
+
+def _new_token() -> str:
+    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(3))
 
 
 def matches(typed: str) -> bool:

@@ -97,10 +97,8 @@ async def complete(target: Target, said: Sequence[Said]) -> AsyncIterator[Piece]
         "model": target.served_name,
         "messages": said,
         "stream": True,
-        "stream_options": {
-            "include_usage": True,
-            "continuous_usage_stats": True,
-        },  # known also when it is stopped
+        # known also when it is stopped
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
     }
     try:
         response = await ask_engine(
@@ -140,9 +138,7 @@ async def complete(target: Target, said: Sequence[Said]) -> AsyncIterator[Piece]
             raise CompletionFailed(broke_off)
     except (aiohttp.ClientError, OSError) as error:
         if not finished:
-            raise CompletionFailed(
-                _("%(name)s ended in the middle of its answer.") % {"name": name}
-            ) from error
+            raise CompletionFailed(broke_off) from error
     except (ValueError, AttributeError, EventTooLong) as error:
         raise CompletionFailed(_("%(name)s sent something that is no answer.") % {"name": name}) from error
     finally:

@@ -77,9 +77,7 @@ class Message(models.Model):
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
     completion_tokens = models.PositiveIntegerField(null=True, blank=True)
     first_token_ms = models.PositiveIntegerField(null=True, blank=True)  # from the request on
-    reasoning_ms = models.PositiveIntegerField(
-        null=True, blank=True
-    )  # from the first token to the text's first
+    reasoning_ms = models.PositiveIntegerField(null=True, blank=True)  # first token to the text's first
     duration_ms = models.PositiveIntegerField(null=True, blank=True)  # from the request to the last token
     served_by = models.CharField(max_length=200, blank=True)  # the instance's name, as it was then
     heard_at = models.DateTimeField(null=True, blank=True)  # while writing: its stream's last sign of life
@@ -109,10 +107,6 @@ class Message(models.Model):
     @property
     def is_writing(self) -> bool:
         return self.state == self.State.WRITING
-
-    @property
-    def can_retry(self) -> bool:
-        return not self.is_mine and not self.is_writing
 
     @property
     def anchor(self) -> str:

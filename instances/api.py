@@ -18,7 +18,7 @@ from monitoring.gpu import GpuReader
 from monitoring.host import HostReader
 
 from . import services
-from .configuration import clean_configuration
+from .configuration import body_of, clean_configuration
 from .logs import store
 from .models import Instance, Launch, Revision
 from .states import State
@@ -150,7 +150,7 @@ def deploy(request: HttpRequest, body: DeployBody) -> tuple[int, Json]:
 
 @models.get("/list")
 def list_instances(request: HttpRequest) -> list[Json]:
-    return [instance_json(request, instance) for instance in Instance.objects.visible().with_last_launch()]
+    return [instance_json(request, instance) for instance in Instance.objects.visible().with_launches()]
 
 
 @models.get("/{int:instance_id}")
@@ -163,13 +163,7 @@ def revise(request: HttpRequest, instance_id: int, body: DeployBody) -> Json:
     """A new revision of what is given; the rest stays. What runs goes on until it is restarted."""
     instance = _instance(instance_id)
     given = body.model_dump(exclude_unset=True)
-    before = {
-        "name": instance.name,
-        "served_name": instance.served_name,
-        "restart_policy": instance.restart_policy,
-        **instance.config,
-    }
-    wanted = clean_configuration({**before, **given}, user=_user(request), instance=instance)
+    wanted = clean_configuration({**body_of(instance), **given}, user=_user(request), instance=instance)
     services.revise_instance(
         actor=_user(request),
         instance=instance,

@@ -13,6 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from monitoring.cards import GIB, UNKNOWN, amount
+from monitoring.engine_metrics import EngineReading
+from monitoring.processes import Usage
 from monitoring.sampler import Readings, TargetReading
 
 from . import durations
@@ -198,49 +200,55 @@ class Card:
     # ------------------------------------------------------------ figures of now
 
     @property
+    def _engine(self) -> EngineReading | None:
+        return self.reading.engine if self.reading else None
+
+    @property
+    def _usage(self) -> Usage | None:
+        return self.reading.usage if self.reading else None
+
+    @property
     def tokens(self) -> str:
-        rate = self.reading.engine.generation_rate if self.reading and self.reading.engine else None
+        rate = self._engine.generation_rate if self._engine else None
         return UNKNOWN if rate is None else amount(rate)
 
     @property
     def prompt_tokens(self) -> str:
-        rate = self.reading.engine.prompt_rate if self.reading and self.reading.engine else None
+        rate = self._engine.prompt_rate if self._engine else None
         return UNKNOWN if rate is None else amount(rate)
 
     @property
     def requests(self) -> str:
-        running = self.reading.engine.running if self.reading and self.reading.engine else None
-        return UNKNOWN if running is None else f"{running:,}"
+        return _whole(self._engine.running if self._engine else None)
 
     @property
     def waiting(self) -> str:
-        waiting = self.reading.engine.waiting if self.reading and self.reading.engine else None
-        return UNKNOWN if waiting is None else f"{waiting:,}"
+        return _whole(self._engine.waiting if self._engine else None)
 
     @property
     def first_token(self) -> str:
-        seconds = self.reading.engine.first_token if self.reading and self.reading.engine else None
+        seconds = self._engine.first_token if self._engine else None
         return "" if seconds is None else f"{seconds * 1000:,.0f}"
 
     @property
     def cache(self) -> str:
-        percent = self.reading.engine.kv_cache_percent if self.reading and self.reading.engine else None
-        return UNKNOWN if percent is None else f"{percent:.0f}"
+        return _whole(self._engine.kv_cache_percent if self._engine else None)
 
     @property
     def cpu(self) -> str:
-        percent = self.reading.usage.cpu_percent if self.reading and self.reading.usage else None
-        return UNKNOWN if percent is None else f"{percent:,.0f}"
+        return _whole(self._usage.cpu_percent if self._usage else None)
 
     @property
     def memory(self) -> str:
-        usage = self.reading.usage if self.reading else None
-        return UNKNOWN if usage is None else amount(usage.memory / GIB)
+        return UNKNOWN if self._usage is None else amount(self._usage.memory / GIB)
 
     @property
     def processes(self) -> str:
-        usage = self.reading.usage if self.reading else None
-        return UNKNOWN if usage is None else f"{usage.processes:,}"
+        return _whole(self._usage.processes if self._usage else None)
+
+
+def _whole(number: float | None) -> str:
+    return UNKNOWN if number is None else f"{number:,.0f}"
 
 
 def ending_of(launch: Launch) -> str:

@@ -25,6 +25,7 @@ from .logs.hub import Hub, Viewer
 from .models import Instance, Launch
 from .pages import Page
 from .pushes import Feed, Reader
+from .query import number_in
 
 log = logging.getLogger(__name__)
 
@@ -181,8 +182,8 @@ class LogConsumer(AsyncWebsocketConsumer):
             return
         query = QueryDict(self.scope["query_string"])
         self._instance = self.scope["url_route"]["kwargs"]["instance_id"]
-        self._launch = _number(query.get("launch"))
-        self._offset = _number(query.get("offset"))
+        self._launch = number_in(query.get("launch"))
+        self._offset = number_in(query.get("offset"))
         if not await database_sync_to_async(self._exists)():
             await self.close(code=NOT_FOUND)
             return
@@ -229,8 +230,3 @@ class LogConsumer(AsyncWebsocketConsumer):
     def _find(self) -> Launch | None:
         launches = Launch.objects.filter(instance_id=self._instance)
         return launches.filter(pk=self._launch).first() if self._launch else launches.order_by("-pk").first()
-
-
-def _number(text: str | None) -> int:
-    """0 for what is no whole number."""
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0

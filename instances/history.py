@@ -15,6 +15,7 @@ from accounts.models import User
 
 from . import cards
 from .models import Instance, Launch
+from .query import number_in
 from .states import LIVE, State
 
 WEEK = dt.timedelta(days=7)
@@ -26,8 +27,8 @@ ENDINGS = {"live": LIVE, "stopped": {State.STOPPED}, "failed": {State.ERROR}}
 class Wanted:
     """The filters of the page; what is not understood filters nothing."""
 
-    instance: int | None = None
-    person: int | None = None
+    instance: int = 0
+    person: int = 0
     ending: str = ""
     search: str = ""
 
@@ -35,8 +36,8 @@ class Wanted:
     def from_query(cls, query: QueryDict) -> Wanted:
         ending = query.get("ending", "")
         return cls(
-            instance=_number(query.get("instance", "")),
-            person=_number(query.get("person", "")),
+            instance=number_in(query.get("instance")),
+            person=number_in(query.get("person")),
             ending=ending if ending in ENDINGS else "",
             search=query.get("q", "").strip()[:LONGEST_SEARCH],
         )
@@ -60,10 +61,6 @@ class Wanted:
                 | Q(error__icontains=self.search)
             )
         return with_first(found)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def with_first(launches: QuerySet[Launch]) -> QuerySet[Launch]:

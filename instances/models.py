@@ -90,9 +90,9 @@ class Instance(models.Model):
     name = models.CharField(max_length=63, validators=[RegexValidator(NAME_PATTERN, NAME_MESSAGE)])
     served_name = models.CharField(max_length=200)  # what clients send as `model`
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="instances")
-    revision = models.ForeignKey(
+    revision = models.ForeignKey(  # to be run next
         "Revision", null=True, on_delete=models.PROTECT, related_name="+"
-    )  # to be run next
+    )
     desired_state = models.CharField(
         max_length=10, choices=DesiredState.choices, default=DesiredState.STOPPED
     )
@@ -102,15 +102,11 @@ class Instance(models.Model):
     restart_policy = models.CharField(
         max_length=10, choices=RestartPolicy.choices, default=RestartPolicy.ON_FAILURE
     )
-    retired_through = models.BigIntegerField(
-        default=0
-    )  # launches up to this id no longer count: start a later one
+    retired_through = models.BigIntegerField(default=0)  # launches up to this id no longer count
     forced_through = models.BigIntegerField(default=0)  # launches up to this id are stopped without grace
     removing = models.BooleanField(default=False)
     removed_at = models.DateTimeField(null=True, blank=True)
-    submission = models.UUIDField(
-        null=True, unique=True, editable=False
-    )  # of the form; a double click is one
+    submission = models.UUIDField(null=True, unique=True, editable=False)  # of the form: sent twice is one
     created = models.DateTimeField(auto_now_add=True)
 
     objects = InstanceQuerySet.as_manager()
@@ -160,20 +156,8 @@ class Instance(models.Model):
         return self.state in LIVE
 
     @property
-    def is_running(self) -> bool:
-        return self.state == State.RUNNING
-
-    @property
     def can_chat(self) -> bool:
-        return self.is_running and not self.removing
-
-    @property
-    def can_start(self) -> bool:
-        return not self.is_live and not self.removing and self.restart is None
-
-    @property
-    def can_stop(self) -> bool:
-        return self.is_live or self.is_awaited or self.restart is not None
+        return self.state == State.RUNNING and not self.removing
 
     @property
     def needs_a_person(self) -> bool:
@@ -210,9 +194,7 @@ class Revision(models.Model):
 
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
-    config = (
-        models.JSONField()
-    )  # the keys of the deploy body that make the command: model, dtype, args, env, ...
+    config = models.JSONField()  # the deploy body's keys that make the command: model, dtype, args, ...
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -230,6 +212,10 @@ class LaunchQuerySet(models.QuerySet["Launch"]):
     def live(self) -> Self:
         return self.filter(state__in=LIVE)
 
+    def here(self) -> Self:
+        """Of this host: the only ones whose processes and ports can be seen."""
+        return self.filter(host=socket.gethostname())
+
     def with_people(self) -> Self:
         """Each with all that a line of history tells: one query."""
         return self.select_related("instance", "revision", "asked_by", "stopped_by")
@@ -238,7 +224,7 @@ class LaunchQuerySet(models.QuerySet["Launch"]):
         """By model: the median time to ready of its last launches on this host."""
         if not models:
             return {}
-        ready = self.filter(host=socket.gethostname(), ready_at__isnull=False).order_by("-pk")
+        ready = self.here().filter(ready_at__isnull=False).order_by("-pk")
         of_these = ready.filter(revision__config__model__in=models)
         rows = of_these.values_list("revision__config__model", "created", "ready_at")[:200]
         taken: dict[str, list[float]] = {}
@@ -251,15 +237,10 @@ class LaunchQuerySet(models.QuerySet["Launch"]):
         """Compare-and-set: False when somebody was first. Raises ValueError on a move that the table forbids."""
         if not may_move(launch.state, state):
             raise ValueError(f"launch {launch.pk} cannot move from {launch.state} to {state}")
-        moved = self.filter(pk=launch.pk, state=launch.state).update(state=state, **facts) == 1
-        if moved:
-            launch.state = state
-            for name, value in facts.items():
-                setattr(launch, name, value)
-        return moved
+        return self.note(launch, state=state, **facts)
 
     def note(self, launch: Launch, **facts: Any) -> bool:
-        """Write observed facts without a move, if the state is still the one that was seen."""
+        """Write observed facts, if the state is still the one that was seen. A move is `move`'s business."""
         written = self.filter(pk=launch.pk, state=launch.state).update(**facts) == 1
         if written:
             for name, value in facts.items():
@@ -286,9 +267,7 @@ class Launch(models.Model):
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
-    attempt = models.PositiveSmallIntegerField(
-        default=0
-    )  # 0: a person asked; n: the supervisor's nth attempt
+    attempt = models.PositiveSmallIntegerField(default=0)  # 0: a person asked; n: our nth attempt
     stopped_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

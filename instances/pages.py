@@ -17,6 +17,7 @@ from monitoring.sampler import Readings
 from . import cards, history, recent
 from .logs import store
 from .models import DesiredState, Instance, Launch
+from .query import number_in
 
 TABS = ("overview", "logs", "metrics", "history", "configuration")
 LOG_LINES = 200  # shown before the live log takes over
@@ -42,19 +43,15 @@ class Page:
         return cls(
             kind=kind if kind in ("dashboard", "instance") else "other",
             show=show if show in cards.SHOW else "all",
-            instance=_number(query.get("instance", "")),
+            instance=number_in(query.get("instance")),
             tab=tab if tab in TABS else "overview",
-            launch=_number(query.get("launch", "")),
+            launch=number_in(query.get("launch")),
         )
 
     @property
     def query(self) -> str:
         given = {"page": self.kind, "show": self.show, "instance": self.instance, "tab": self.tab}
         return urlencode({**given, "launch": self.launch})
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def system(readings: Readings | None) -> Facts:

@@ -20,11 +20,6 @@ class Preset:
     summary: str | Promise
     size: str | Promise  # what it takes: of the weights in the data type that is served
     config: dict[str, Any] = field(default_factory=dict)  # keys of the deploy body
-    needs_gpu: bool = True
-
-    @property
-    def suggested_name(self) -> str:
-        return self.slug
 
 
 TINY_DEMO = "tiny-demo"
@@ -46,7 +41,6 @@ _ALL = (
             },
             "env": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
         },
-        needs_gpu=False,
     ),
     Preset(
         slug="qwen3-0.6b",

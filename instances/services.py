@@ -13,9 +13,8 @@ from django.db import transaction
 from django.db.models import Max
 
 from accounts.models import User
-from accounts.services import record_event
 
-from . import announce
+from . import announce, events
 from .models import DesiredState, Instance, Launch, Revision
 from .states import State
 
@@ -32,10 +31,8 @@ class NameTaken(Refused):
     """Another instance that is not removed has this name."""
 
 
-def _record(actor: User, verb: str, instance: Instance, detail: str = "") -> None:
-    record_event(
-        actor=actor, verb=verb, subject=f"instance:{instance.pk}", subject_name=instance.name, detail=detail
-    )
+def _record(actor: User | None, verb: str, instance: Instance, detail: str = "") -> None:
+    events.record(instance, verb, actor=actor, detail=detail)
     announce.decided(instance.pk)
 
 
@@ -114,7 +111,7 @@ def _newest_launch(instance: Instance) -> Launch | None:
     return instance.launches.order_by("-pk").first()
 
 
-def _intend(instance: Instance, actor: User, **intent: Any) -> None:
+def _intend(instance: Instance, actor: User | None, **intent: Any) -> None:
     Instance.objects.filter(pk=instance.pk).update(desired_by=actor, **intent)
     instance.refresh_from_db()
 
@@ -143,8 +140,8 @@ def start_instance(*, actor: User, instance: Instance) -> None:
 
 
 @transaction.atomic
-def stop_instance(*, actor: User, instance: Instance) -> None:
-    """Ask for it to end. Asked again while it is stopping, the grace is over."""
+def stop_instance(*, actor: User | None, instance: Instance, detail: str = "") -> None:
+    """Ask for it to end; nobody in particular may too. Asked again while it is stopping, the grace is over."""
     instance.refresh_from_db()
     last = _newest_launch(instance)
     if last and last.state == State.STOPPING and instance.desired_state == DesiredState.STOPPED:
@@ -152,7 +149,7 @@ def stop_instance(*, actor: User, instance: Instance) -> None:
         _record(actor, "forced the stop of", instance)
         return
     _intend(instance, actor, desired_state=DesiredState.STOPPED)
-    _record(actor, "stopped", instance)
+    _record(actor, "stopped", instance, detail)
 
 
 @transaction.atomic

@@ -4,6 +4,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
+from accounts.bearer import secret_of
 from accounts.services import owner_of_key
 from instances.api import gpu_reader, host_reader
 from instances.prometheus import InstanceCollector
@@ -33,10 +34,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @require_GET
 def metrics(request: HttpRequest) -> HttpResponse:
     """Our own Prometheus page."""
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    if not request.user.is_authenticated and not (
-        scheme.lower() == "bearer" and owner_of_key(secret.strip())
-    ):
+    secret = secret_of(request.headers.get("Authorization", ""))
+    if not request.user.is_authenticated and not owner_of_key(secret):
         return HttpResponse("A bearer API key is needed.\n", status=401, content_type="text/plain")
     body, content_type = prometheus.page(_registry)
     return HttpResponse(body, content_type=content_type)

@@ -9,6 +9,8 @@ import django_stubs_ext
 import environ
 from django.contrib.messages import constants as messages
 
+from accounts.kept import kept_secret
+
 django_stubs_ext.monkeypatch()  # lets Django's generic classes be written with their type
 
 env = environ.Env()
@@ -36,20 +38,10 @@ STARTING_STOP_GRACE = 3.0  # vLLM ignores SIGTERM in part of its start, so waiti
 START_DEADLINE = env.float("LLMOPS_START_DEADLINE", default=2 * 3600.0)  # seconds in all
 LAUNCH_PORTS = range(8100, 9000)  # where an automatic port is looked for
 
-
-def _kept_secret(path: Path) -> str:
-    """The secret in `path`, made at the first call and readable by the owner alone."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(48))
-    return path.read_text().strip()
-
-
 # ---------------------------------------------------------------- Django
-SECRET_KEY = env.str("SECRET_KEY", default="") or _kept_secret(LLMOPS_DATA / "secret_key")
+SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret(
+    LLMOPS_DATA / "secret_key", lambda: secrets.token_urlsafe(48)
+)
 DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = [
     "localhost",

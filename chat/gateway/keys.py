@@ -6,6 +6,7 @@ import time
 
 from channels.db import database_sync_to_async
 
+from accounts.bearer import secret_of
 from accounts.models import ApiKey
 from accounts.services import owner_of_key
 
@@ -14,16 +15,14 @@ from .errors import Refusal
 TRUSTED_FOR = 3.0  # seconds that a good key is not looked up again; so long does a revoked one still work
 MOST = 1000  # keys remembered
 
-_trusted: dict[
-    str, tuple[float, int]
-] = {}  # hash -> (until when, owner's id); the secret itself is never kept
+# hash -> (until when, owner's id); the secret itself is never kept
+_trusted: dict[str, tuple[float, int]] = {}
 
 
 async def require_key(headers: dict[bytes, bytes]) -> int:
     """The owner's id. Raises Refusal (401)."""
-    scheme, _, secret = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    secret = secret.strip()
-    if scheme.lower() != "bearer" or not secret:
+    secret = secret_of(headers.get(b"authorization", b"").decode("latin-1"))
+    if not secret:
         raise _refused("An API key is needed: send it as `Authorization: Bearer …`.")
     digest = ApiKey.hash_of(secret)
     now = time.monotonic()

@@ -146,9 +146,8 @@ class LocalLauncher:
         else:
             if _has_begun(ref.directory):
                 return beginning  # it came between; the next look sees it
-            return _lose(
-                ref, None, NOT_BEGUN
-            )  # under the lock: a shim that comes now finds the mark and refuses
+            # Under the lock: a shim that comes now finds the mark and refuses.
+            return _lose(ref, None, NOT_BEGUN)
         finally:
             os.close(lock)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from accounts.services import record_event
+from instances import events
 from instances.launchers.base import Launcher
 from instances.models import Launch
 
@@ -26,11 +26,5 @@ def take_up(launcher: Launcher) -> list[int]:
             launcher.kill(ref)
         else:
             adopted.append(launch.pk)
-            record_event(
-                actor=None,
-                verb="took up",
-                subject=f"instance:{launch.instance_id}",
-                subject_name=launch.instance.name,
-                detail=f"launch {launch.pk}, process {launch.pid}",
-            )
+            events.record(launch.instance, "took up", detail=f"launch {launch.pk}, process {launch.pid}")
     return adopted

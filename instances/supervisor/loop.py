@@ -86,13 +86,14 @@ class Supervisor:
         try:
             for instance_id in await self._in_thread(self.reconciler.step):
                 await announce.instance_changed(instance_id)
-            launches = await self._in_thread(_live_launches)
         except DatabaseError as error:  # locked, restarted: engines are untouched, the next tick tries again
             log.warning("the database does not answer, trying again: %s", error)
             launches = []
+        else:
+            launches = self.reconciler.live
+            mark_reconciled()
         self._probe(client, launches)
         self._targets = [_target(launch) for launch in launches if launch.pid]
-        mark_reconciled()
         await self._wait(BUSY_TICK if any(launch.state in BUSY for launch in launches) else TICK)
 
     async def _wait(self, seconds: float) -> None:
@@ -141,10 +142,6 @@ class Supervisor:
             return work(*args)
 
         return await sync_to_async(fresh, thread_sensitive=False, executor=self._thread)()
-
-
-def _live_launches() -> list[Launch]:
-    return list(Launch.objects.live().select_related("instance"))
 
 
 def _target(launch: Launch) -> Target:

@@ -30,7 +30,7 @@ class Obstacle(Exception):
 def open_launch(instance: Instance, *, attempt: int = 0) -> Launch | None:
     """The row of a new launch, with its port reserved; None when somebody was first."""
     fixed = instance.config.get("port")
-    reserved = Launch.objects.live().filter(host=socket.gethostname(), port__isnull=False)
+    reserved = Launch.objects.live().here().filter(port__isnull=False)
     taken = set(reserved.values_list("port", flat=True))
     port = fixed or ports.first_free(settings.LAUNCH_PORTS, taken)
     if fixed in taken:

@@ -13,9 +13,8 @@ HOST = "127.0.0.1"
 def is_free(port: int) -> bool:
     """Whether nobody listens there. Bound without SO_REUSEPORT, so that a sharing listener shows too."""
     with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # connections in TIME_WAIT are no listener
+        # Connections in TIME_WAIT are no listener.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:

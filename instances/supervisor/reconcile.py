@@ -9,14 +9,13 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import random
-import socket
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.services import record_event
+from instances import events
 from instances.launchers.base import Exit, Launcher, LaunchError, Observation, Ref
 from instances.logs import store
 from instances.models import Instance, Launch, RestartPolicy
@@ -26,7 +25,7 @@ from instances.vllm.phases import PhaseReader
 
 from . import plan, ports
 from .readiness import Answer
-from .restarts import Ending, next_restart
+from .restarts import Ending, Restart, next_restart
 
 log = logging.getLogger(__name__)
 
@@ -56,21 +55,23 @@ class Reconciler:
     def __init__(self, launcher: Launcher) -> None:
         self.launcher = launcher
         self.watched: dict[int, Watched] = {}
+        self.live: list[Launch] = []  # after a step: the launches of this host that have not ended
         self._changed: set[int] = set()
 
     def step(self) -> set[int]:
         """Look at everything once; the ids of the instances of which something changed."""
         self._changed = set()
-        live = Launch.objects.live().filter(host=socket.gethostname())
-        launches = list(live.select_related("instance__desired_by", "revision").order_by("pk"))
-        for launch in launches:
+        launches = Launch.objects.live().here().select_related("instance__desired_by", "revision")
+        self.live = list(launches.order_by("pk"))
+        for launch in self.live:
             self._tend(launch)
-        self.watched = {launch.pk: self._watch(launch) for launch in launches if not launch.ended}
         for instance in Instance.objects.should_run().without_live_launch().select_related("revision"):
             self._consider(instance)
-        ending = list(Instance.objects.visible().filter(removing=True).values_list("pk", flat=True))
-        if Instance.objects.finish_removals():
-            self._changed.update(ending)
+        self.live = [launch for launch in self.live if not launch.ended]
+        self.watched = {launch.pk: self._watch(launch) for launch in self.live}
+        removing = list(Instance.objects.visible().filter(removing=True).values_list("pk", flat=True))
+        if removing and Instance.objects.finish_removals():
+            self._changed.update(removing)
         return self._changed
 
     def _watch(self, launch: Launch) -> Watched:
@@ -97,6 +98,7 @@ class Reconciler:
         launch = plan.open_launch(instance, attempt=attempt)
         if launch is not None:
             self._changed.add(instance.pk)
+            self.live.append(launch)
             self._tend(launch)
 
     # ------------------------------------------------------------ live launches
@@ -106,7 +108,8 @@ class Reconciler:
             self._begin(launch)
             return
         seen = self.launcher.observe(Ref(launch.pk, launch.directory))
-        self._read_log(launch)
+        if launch.ready_at is None:
+            self._read_log(launch)  # of its start; later lines would only lengthen the last phase
         if not seen.alive:
             self._end(launch, seen)
         elif not launch.instance.wants(launch) or launch.state == State.STOPPING:
@@ -152,12 +155,7 @@ class Reconciler:
             if answer and answer.ok:
                 watched.misses = 0
                 self._move(launch, State.RUNNING, ready_at=timezone.now(), phases=watched.phases.snapshot())
-                record_event(
-                    actor=None,
-                    verb="saw ready",
-                    subject=f"instance:{launch.instance_id}",
-                    subject_name=launch.instance.name,
-                )
+                events.record(launch.instance, "saw ready")
             elif (timezone.now() - launch.created).total_seconds() > settings.START_DEADLINE:
                 self._give_up(launch, "It was not ready in the time that a start may take.")
         elif answer is not None:
@@ -187,13 +185,10 @@ class Reconciler:
     def _stop(self, launch: Launch) -> None:
         """Nobody wants it any more: intent written first, then the signals; forced when asked twice."""
         watched, ref = self._watch(launch), Ref(launch.pk, launch.directory)
-        if launch.state != State.STOPPING:
-            starting = launch.state == State.STARTING
-            grace = settings.STARTING_STOP_GRACE if starting else settings.STOP_GRACE
-            if not self._move(launch, State.STOPPING, stopped_by=launch.instance.desired_by, error=""):
-                return
-        else:
-            grace = settings.STOP_GRACE if launch.ready_at else settings.STARTING_STOP_GRACE
+        intent = {"stopped_by": launch.instance.desired_by, "error": ""}
+        if launch.state != State.STOPPING and not self._move(launch, State.STOPPING, **intent):
+            return
+        grace = settings.STOP_GRACE if launch.ready_at else settings.STARTING_STOP_GRACE
         if launch.pk <= launch.instance.forced_through and not watched.kill_sent:
             watched.kill_sent = watched.stop_sent = True
             self.launcher.kill(ref)
@@ -231,8 +226,9 @@ class Reconciler:
         facts: dict[str, Any] = {
             "ended_at": exit_.at if exit_ else timezone.now(),
             "exit_code": _code(exit_),
-            "phases": watched.phases.snapshot(),
         }
+        if launch.ready_at is None:
+            facts["phases"] = watched.phases.snapshot()
         unproved = self._unproved(launch, exit_)
         if launch.state == State.STOPPING and not unproved:
             self._move(launch, State.STOPPED, **facts)
@@ -269,9 +265,8 @@ class Reconciler:
         )
         if not launch.error:
             return found
-        return Diagnosis(
-            "gave-up", launch.error, found.advice, found.evidence, False
-        )  # why we ended it ourselves
+        # We ended it ourselves, and have written down why.
+        return Diagnosis("gave-up", launch.error, found.advice, found.evidence, False)
 
     def _fail(self, launch: Launch, why: Diagnosis, **facts: Any) -> None:
         facts.setdefault("ended_at", timezone.now())
@@ -287,15 +282,9 @@ class Reconciler:
             **facts,
         )
         if moved:
-            record_event(
-                actor=None,
-                verb="saw fail",
-                subject=f"instance:{launch.instance_id}",
-                subject_name=launch.instance.name,
-                detail=why.cause,
-            )
+            events.record(launch.instance, "saw fail", detail=why.cause)
 
-    def _plan_restart(self, launch: Launch, ended_at: dt.datetime) -> Any:
+    def _plan_restart(self, launch: Launch, ended_at: dt.datetime) -> Restart | None:
         if launch.instance.restart_policy != RestartPolicy.ON_FAILURE or not launch.instance.wants(launch):
             return None
         earlier = launch.instance.launches.filter(

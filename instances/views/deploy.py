@@ -16,6 +16,7 @@ from instances.configuration import Configuration, body_of, clean_configuration
 from instances.forms import DeployForm, initial_of
 from instances.models import Instance
 from instances.presets import PRESETS, TINY_DEMO
+from instances.query import number_in
 from instances.vllm import engines
 
 from .commands import command_of
@@ -66,16 +67,16 @@ def _user(request: HttpRequest) -> User:
 
 def _edited(request: HttpRequest) -> Instance | None:
     """Raises Http404 when the instance to be changed is not there."""
-    pk = request.GET.get("from", "")
-    return visible_instance(int(pk)) if pk.isdigit() else None
+    pk = number_in(request.GET.get("from"))
+    return visible_instance(pk) if pk else None
 
 
 def _initial(request: HttpRequest, instance: Instance | None) -> dict[str, Any]:
-    copied, slug = request.GET.get("copy", ""), request.GET.get("preset", "")
+    copied, slug = number_in(request.GET.get("copy")), request.GET.get("preset", "")
     if instance is not None:
         return initial_of(body_of(instance))
-    if copied.isdigit():
-        body = body_of(visible_instance(int(copied)))
+    if copied:
+        body = body_of(visible_instance(copied))
         name = re.sub(r"-\d+$", "", body["name"])
         return initial_of({**body, "name": Instance.objects.free_name(name), "port": None, "served_name": ""})
     preset = PRESETS.get(slug) or PRESETS[TINY_DEMO]

@@ -153,9 +153,8 @@ class PhaseReader:
         if self.phase:
             self.started.setdefault(self.phase, at)
             passed = (at - self._latest).total_seconds() if self._latest else 0.0
-            self._spent[self.phase] = self._spent.get(self.phase, 0.0) + max(
-                passed, 0.0
-            )  # clocks may be set back
+            passed = max(passed, 0.0)  # clocks may be set back
+            self._spent[self.phase] = self._spent.get(self.phase, 0.0) + passed
         self._latest = at
 
     def _reach(self, milestone: Milestone, text: str) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.test import Client
 
 from accounts import setup_token
+from accounts.kept import kept_secret
 from accounts.models import Event, User
 
 pytestmark = pytest.mark.django_db
@@ -56,3 +59,10 @@ def test_the_token_is_the_same_at_every_start_until_it_is_used() -> None:
     assert setup_token.current() == first
     setup_token.discard()
     assert setup_token.current() != first
+
+
+def test_a_kept_secret_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    assert kept_secret(path, lambda: "first") == "first"
+    assert kept_secret(path, lambda: "second") == "first"
+    assert path.stat().st_mode & 0o777 == 0o600 and [one.name for one in tmp_path.iterdir()] == ["secret"]

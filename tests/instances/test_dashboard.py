@@ -169,3 +169,13 @@ def test_its_queries_do_not_grow_with_the_instances(
         in_state(mia, State.STARTING, f"s-{n}")
     with django_assert_num_queries(6):  # session, user, instances, launches, usual starts, events
         page.get("/")
+
+
+def test_the_list_for_programs_costs_the_same_for_any_number_of_instances(
+    page: Client, mia: User, django_assert_num_queries: Any
+) -> None:
+    page.get("/api/models/list")
+    for number in range(4):
+        in_state(mia, State.RUNNING, f"one-{number}")
+    with django_assert_num_queries(4):  # session, person, instances, launches
+        assert len(page.get("/api/models/list").json()) == 4

@@ -171,3 +171,9 @@ def test_flags_are_read_as_on_a_command_line() -> None:
         "chat-template": "a b",
         "rope-scaling": {"factor": 2.0},
     }
+
+
+@pytest.mark.parametrize("number", ["²", "x", "-1", "9" * 30])
+def test_what_is_no_number_in_the_address_is_as_if_it_were_absent(page: Client, number: str) -> None:
+    assert page.get("/deploy/", {"from": number}).context["instance"] is None
+    assert page.get("/deploy/", {"copy": number}).status_code == 200

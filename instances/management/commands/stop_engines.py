@@ -3,12 +3,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import Q
 
-from accounts.services import record_event
-from instances import announce
 from instances.launchers.local import LocalLauncher
-from instances.models import DesiredState, Instance, Launch
+from instances.models import Instance, Launch
+from instances.services import stop_instance
 from instances.supervisor.lock import DataLock, LockHeld
 from instances.supervisor.reconcile import Reconciler
 
@@ -20,19 +18,8 @@ class Command(BaseCommand):
         parser.add_argument("--timeout", type=float, default=120.0, help="seconds to wait")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        wanted = Q(desired_state=DesiredState.RUNNING) | Q(launches__in=Launch.objects.live())
-        for instance in Instance.objects.visible().filter(wanted).distinct():
-            Instance.objects.filter(pk=instance.pk).update(
-                desired_state=DesiredState.STOPPED, desired_by=None
-            )
-            record_event(
-                actor=None,
-                verb="stopped",
-                subject=f"instance:{instance.pk}",
-                subject_name=instance.name,
-                detail="manage.py stop_engines",
-            )
-            announce.decided(instance.pk)
+        for instance in Instance.objects.should_run():  # what else lives is on its way down already
+            stop_instance(actor=None, instance=instance, detail="manage.py stop_engines")
         deadline = time.monotonic() + options["timeout"]
         try:
             with DataLock(settings.LLMOPS_DATA):  # no console runs: make the steps here

@@ -293,3 +293,24 @@ def test_a_step_tells_which_instances_changed(host: Host) -> None:
     assert host.reconciler.step() == {instance.pk}
     host.reconciler.step()
     assert host.reconciler.step() == set()
+
+
+def test_the_phases_of_a_start_stay_as_they_were_when_it_was_ready(host: Host) -> None:
+    host.deploy()
+    launch = host.step()
+    host.launcher.say(launch.pk, "INFO 11-25 03:54:48 [x.py:1] Starting to load model Qwen/Qwen3-8B...\n")
+    host.step()
+    ready = host.answers(True).phases
+    assert ready["seen"]
+    host.launcher.say(launch.pk, "INFO 11-25 03:59:48 [x.py:1] Capturing CUDA graphs\n")
+    services.stop_instance(actor=host.actor, instance=launch.instance)
+    assert host.step(2).state == State.STOPPED
+    assert Launch.objects.get().phases == ready
+
+
+def test_what_lives_after_a_step_is_at_hand_for_the_probes(host: Host) -> None:
+    launch = host.running()
+    assert [one.pk for one in host.reconciler.live] == [launch.pk]
+    host.launcher.end(launch.pk, code=1)
+    host.step()
+    assert host.reconciler.live == []
