@@ -57,7 +57,7 @@ def test_whatever_is_killed_each_instance_runs_again_as_one_process(console: Con
             continue
         os.kill(engine.pid if victim == "engine" else engine.ppid(), signal.SIGKILL)
         console.reaches(chosen["id"], "error", within=60)
-        assert not engine.is_running()
+        assert not runs(engine)
         console.api("POST", f"/api/models/{chosen['id']}/start")  # not to wait for the back-off
     instances = eventually(lambda: all_running(console), within=120)
     assert instances is not None
