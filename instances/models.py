@@ -276,11 +276,18 @@ class Launch(models.Model):
     ready_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     exit_code = models.IntegerField(null=True)  # negative: the signal that ended it
+    note = models.CharField(max_length=300, blank=True)  # what it waits for, while it lives
+    code = models.CharField(max_length=40, blank=True)  # of the cause, one of vllm.causes or our own
     error = models.CharField(max_length=500, blank=True)  # the cause in words
     advice = models.CharField(max_length=500, blank=True)  # what to change
+    change = models.JSONField(null=True)  # the same as keys of the configuration, where that is possible
     evidence = models.TextField(blank=True)  # the engine's own line
+    evidence_at = models.BigIntegerField(null=True)  # its offset in the log, bytes
+    notices = models.JSONField(default=list)  # it runs, but: [{"code", "text", "advice", "evidence"}]
+    gpus = models.JSONField(default=list)  # indices of the GPUs that it claims
     restart_at = models.DateTimeField(null=True)  # when the supervisor tries again; null: it does not
     restart_attempt = models.PositiveSmallIntegerField(default=0)
+    log_dropped_at = models.DateTimeField(null=True)  # its log was old, and made room
 
     objects = LaunchQuerySet.as_manager()
 
