@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-debian_packages=(chromium fonts-inter fonts-jetbrains-mono fonts-noto-cjk)
+debian_packages=(chromium fonts-inter fonts-jetbrains-mono fonts-noto-cjk postgresql redis-server)
 
 case ${1:-} in -h | --help) exec ./check.sh --help ;; esac
 
@@ -16,7 +16,8 @@ if ((${#missing[@]})); then
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
         printf '== Debian packages: %s\n' "${missing[*]}"
         log=$(mktemp)
-        if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"; } \
+        # RUNLEVEL=1: servers are installed and not started; the tests start their own.
+        if ! { apt-get update -q && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"; } \
             >"$log" 2>&1 </dev/null; then
             tail -n 20 "$log" >&2
             printf 'These packages could not be installed: %s\n' "${missing[*]}" >&2

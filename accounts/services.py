@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from .models import ApiKey, Event, User
@@ -58,11 +60,30 @@ def revoke_api_key(*, actor: User, key: ApiKey) -> None:
 
 
 def owner_of_key(secret: str) -> User | None:
-    """The person whose valid API key this is, else None. Notes the use, at most once a minute."""
+    """The person whose valid API key this is, else None. Notes the use, at most once a minute.
+
+    While another process holds the database locked it reads all the same, and the note is left out.
+    """
     key = ApiKey.objects.for_secret(secret).first()
     if key is None:
         return None
     now = timezone.now()
     if key.last_used is None or (now - key.last_used).total_seconds() > 60:
-        ApiKey.objects.filter(pk=key.pk).update(last_used=now)
+        with suppress(OperationalError), _without_waiting():
+            ApiKey.objects.filter(pk=key.pk).update(last_used=now)
     return key.owner
+
+
+@contextmanager
+def _without_waiting() -> Iterator[None]:
+    """Inside, a locked SQLite refuses a write at once instead of after `timeout` seconds."""
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        yield
+        return
+    with connection.cursor() as cursor:
+        before = cursor.execute("PRAGMA busy_timeout").fetchone()[0]  # ms
+        cursor.execute("PRAGMA busy_timeout = 0")
+        try:
+            yield
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {before}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from django.conf import settings
@@ -17,7 +17,7 @@ from accounts.models import User
 from monitoring.gpu import GpuReader
 from monitoring.host import HostReader
 
-from . import services
+from . import gpu_owners, services
 from .configuration import body_of, clean_configuration
 from .logs import store
 from .models import Instance, Launch, Revision
@@ -59,6 +59,7 @@ class LogQuery(Schema):
     offset: int | None = Field(None, ge=0)  # bytes; absent: the last `limit` lines
     limit: int = Field(1000, ge=1, le=10_000)  # lines
     search: str = ""
+    level: Literal["", "warning", "error"] = ""  # of this one or worse
     launch: int | None = None  # absent: the last one
 
 
@@ -127,8 +128,8 @@ def status(request: HttpRequest) -> Json:
 
 @system.get("/gpu")
 def gpu(request: HttpRequest) -> Json:
-    """Per GPU what it is, does and holds; without one an empty list and the reason."""
-    return gpu_reader.read().as_json()
+    """Per GPU what it is, does and holds, and who claims it; without one an empty list and the reason."""
+    return gpu_owners.as_json(gpu_reader.read())
 
 
 # ---------------------------------------------------------------- instances
@@ -214,7 +215,9 @@ def logs(request: HttpRequest, instance_id: int, query: Query[LogQuery]) -> Json
     if launch is None:
         return {"lines": [], "next_offset": 0}
     newest = query.offset is None and not query.search
-    page = store.read(launch.directory, query.offset or 0, query.limit, query.search, tail=newest)
+    page = store.read(
+        launch.directory, query.offset or 0, query.limit, query.search, tail=newest, level=query.level
+    )
     return {
         "lines": [
             {"offset": line.offset, "time": line.time, "level": line.level, "text": line.text}

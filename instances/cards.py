@@ -17,9 +17,10 @@ from monitoring.engine_metrics import EngineReading
 from monitoring.processes import Usage
 from monitoring.sampler import Readings, TargetReading
 
-from . import durations
+from . import durations, mending
 from .models import Instance, Launch
 from .states import State
+from .usual import Usual, starts_of
 from .vllm.phases import BY_SLUG, PHASES
 
 SHOW = ("all", "live", "needs-you")
@@ -75,7 +76,7 @@ class Card:
     """An instance as a page shows it. Everything that its templates ask for is here; they decide nothing."""
 
     def __init__(
-        self, instance: Instance, usual: dt.timedelta | None = None, reading: TargetReading | None = None
+        self, instance: Instance, usual: Usual | None = None, reading: TargetReading | None = None
     ) -> None:
         self.instance = instance
         self.launch = instance.last_launch
@@ -112,7 +113,7 @@ class Card:
             one.revision_id,
             restart,
             self.place,
-            self.usual,
+            self.usual and self.usual.total,
             one.removed_at,
         )
 
@@ -148,7 +149,8 @@ class Card:
     def look(self) -> tuple[object, ...]:
         """What its own page shows of the launch beyond the frame."""
         launch = self.launch
-        return (self.doing, self.counted, self.phases, launch and launch.error)
+        said = [notice.get("code") for notice in self.notices]
+        return (self.doing, self.counted, self.phases, launch and launch.error, said)
 
     # ------------------------------------------------------------ starting
 
@@ -159,8 +161,10 @@ class Card:
     @property
     def doing(self) -> str:
         """The phase in words."""
-        if self.launch is None or self.instance.is_awaited or self.launch.state == State.INITIALIZING:
+        if self.launch is None or self.instance.is_awaited:
             return _("Getting ready to start")
+        if self.launch.state == State.INITIALIZING:
+            return self.launch.note or _("Getting ready to start")
         if phase := BY_SLUG.get(self.launch.phase):
             return _(phase.sentence)
         return _("Starting the engine")
@@ -174,14 +178,12 @@ class Card:
         return f"{n} %" if m == 100 else _("%(n)s of %(m)s") % {"n": n, "m": m}
 
     @property
-    def left(self) -> str:
-        """`about 40 s left`, by earlier launches of this model here."""
-        if self.usual is None or self.launch is None or self.instance.is_awaited:
-            return ""
-        rest = self.usual - (timezone.now() - self.launch.created)
-        if rest < dt.timedelta(seconds=1):
-            return ""
-        return _("about %(span)s left") % {"span": durations.duration(rest)}
+    def ready_at(self) -> dt.datetime | None:
+        """When it will be ready, by earlier launches of this model here; None where they cannot tell."""
+        if self.usual is None or self.launch is None or self.launch.state != State.STARTING:
+            return None
+        left = self.usual.left(self.launch, timezone.now())
+        return timezone.now() + left if left > dt.timedelta(seconds=1) else None
 
     # ------------------------------------------------------------ ended
 
@@ -196,6 +198,21 @@ class Card:
             return ""
         phase = BY_SLUG.get(self.launch.phase)
         return _(phase.label) if phase else ""
+
+    @property
+    def mend(self) -> str:
+        """The change that its failure advises, as the label of a button; empty where there is none."""
+        launch = self.launch
+        if launch is None or launch.state != State.ERROR or self.instance.removed_at:
+            return ""
+        return mending.button(launch.change)
+
+    # ------------------------------------------------------------ running
+
+    @property
+    def notices(self) -> list[dict[str, str]]:
+        """What its engine's log says that matters, though it answers."""
+        return self.launch.notices if self.launch and self.serving else []
 
     # ------------------------------------------------------------ figures of now
 
@@ -273,7 +290,7 @@ def cards_of(instances: Iterable[Instance], readings: Readings | None = None) ->
     """Their cards; one query more while any of them is on its way up."""
     instances = list(instances)
     starting = {one.model for one in instances if one.state in MOVING or one.is_awaited}
-    usual = Launch.objects.usual_starts(starting)
+    usual = starts_of(starting)
     return [Card(one, usual.get(one.model), reading_of(one, readings)) for one in instances]
 
 

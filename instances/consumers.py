@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -24,6 +25,7 @@ from .announce import INSTANCES
 from .logs.hub import Hub, Viewer
 from .models import Instance, Launch
 from .pages import Page
+from .pulse import the_pulse
 from .pushes import Feed, Reader
 from .query import number_in
 
@@ -32,9 +34,11 @@ log = logging.getLogger(__name__)
 TOGETHER = 0.05  # seconds in which several bells are one push
 READINGS_EVERY = 1.0  # seconds between two pushes of figures, at least
 PATIENCE = 1.0  # seconds until a database that did not answer is asked again
-NOT_SIGNED_IN = 4401
+LOOK_EVERY = 0.5  # seconds between two looks for a first launch
+NOT_SIGNED_IN = 4401  # close codes; Daphne raises on those between 1001 and 2999
 NOT_FOUND = 4404
-FAULT = 1011
+FAULT = 4500
+TRY_AGAIN_LATER = 4503
 
 
 def signed_in(scope: Mapping[str, Any]) -> bool:
@@ -57,11 +61,27 @@ def reader_of(scope: Mapping[str, Any]) -> Reader:
     )
 
 
-class LiveConsumer(AsyncWebsocketConsumer):
+class Socket(AsyncWebsocketConsumer):
+    """A WebSocket that takes its tasks along however it ends; Channels calls `disconnect` in a good end only."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        raise NotImplementedError
+
+
+class LiveConsumer(Socket):
     """Keeps one open page true. Bells only wake it: it re-reads, and sends what differs.
 
-    Bursts of bells are one push. A page that says `{"paused": true}` is sent nothing until it resumes.
+    Bursts of bells are one push. A page that says `{"paused": true}` is sent nothing until it resumes. Where no bell
+    can be heard, or the database does not answer, it closes: the page says so, connects again, and reads all anew.
     """
+
+    _pushing: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
         if not signed_in(self.scope):
@@ -74,19 +94,24 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self._changed = True
         self._measured = self._paused = False
         self._measured_at = float("-inf")
-        await self.accept()
         await self.channel_layer.group_add(INSTANCES, self.channel_name)
         if self.feed.wants_readings:
             await self.channel_layer.group_add(READINGS, self.channel_name)
+        await self.accept()
         self._wake.set()
         self._pushing = asyncio.create_task(self._push())
         self._pushing.add_done_callback(self._ended)
+        the_pulse().watch(self._lost)
 
     async def disconnect(self, code: int) -> None:
-        if hasattr(self, "_pushing"):
-            self._pushing.cancel()
+        if self._pushing is not None:
             await self.channel_layer.group_discard(INSTANCES, self.channel_name)
             await self.channel_layer.group_discard(READINGS, self.channel_name)
+
+    def leave(self) -> None:
+        if self._pushing is not None:
+            self._pushing.cancel()
+            the_pulse().leave(self._lost)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
@@ -151,7 +176,15 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """A push that failed closes the socket: the page connects again, and reads all anew."""
         if not task.cancelled() and (error := task.exception()):
             log.error("a page could not be kept true", exc_info=error)
-            self._closing = asyncio.get_running_loop().create_task(self.close(code=FAULT))
+            self._end(FAULT)
+
+    def _lost(self) -> None:
+        self._end(TRY_AGAIN_LATER)
+
+    def _end(self, code: int) -> None:
+        self._closing = asyncio.get_running_loop().create_task(
+            self.close(code=code)
+        )  # kept, or it may be collected
 
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
@@ -167,12 +200,14 @@ def the_hub() -> Hub:
     return _hubs[loop]
 
 
-class LogConsumer(AsyncWebsocketConsumer):
+class LogConsumer(Socket):
     """The log of a launch from `offset` on, in batches that the viewer acknowledges: `{"ack": seq}`.
 
-    `launch` may name an older one. An instance that was not launched yet is waited for.
+    `launch` may name an older one. An instance that was not launched yet is waited for. It hears no bells, so that
+    a log goes on while Redis is away.
     """
 
+    channel_layer_alias = ""  # none
     viewer: Viewer | None = None
     reading: asyncio.Task[None] | None = None
 
@@ -188,15 +223,13 @@ class LogConsumer(AsyncWebsocketConsumer):
             await self.close(code=NOT_FOUND)
             return
         await self.accept()
-        await self.channel_layer.group_add(INSTANCES, self.channel_name)
-        await self._begin()
+        self.reading = asyncio.create_task(self._read())
 
-    async def disconnect(self, code: int) -> None:
+    def leave(self) -> None:
         if self.viewer is not None:
             self.viewer.close()
         if self.reading is not None:
             self.reading.cancel()
-        await self.channel_layer.group_discard(INSTANCES, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
@@ -207,19 +240,15 @@ class LogConsumer(AsyncWebsocketConsumer):
         if self.viewer is not None and isinstance(seq, int):
             self.viewer.ack(seq)
 
-    async def instance_changed(self, message: dict[str, Any]) -> None:
-        if self.viewer is None and message["instance"] == self._instance:
-            await self._begin()
-
-    async def _begin(self) -> None:
-        launch = await database_sync_to_async(self._find)()
-        if launch is None or self.viewer is not None:
-            return
+    async def _read(self) -> None:
+        launch = None
+        while launch is None:
+            with suppress(DatabaseError):
+                launch = await database_sync_to_async(self._find)()
+            if launch is None:
+                await asyncio.sleep(LOOK_EVERY)
         self.viewer = the_hub().view(launch.directory, self._offset)
-        self.reading = asyncio.create_task(self._send_batches(self.viewer))
-
-    async def _send_batches(self, viewer: Viewer) -> None:
-        async for batch in viewer:
+        async for batch in self.viewer:
             await self.send(text_data=batch.encoded)
 
     def _exists(self) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.html import format_html
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
@@ -173,6 +174,13 @@ class DeployForm(forms.Form):
             self.fields["trust_remote_code"].help_text = _(
                 "Runs Python that comes with the model. An administrator has to allow it to you."
             )
+
+    def mark(self, names: Iterable[str]) -> None:
+        """Show that these fields were changed for the person, who has not seen it yet."""
+        for name in names:
+            if field := self.fields.get(name):
+                field.widget.attrs["data-changed"] = "true"
+                field.help_text = format_html("{} {}", _t("Changed as advised."), field.help_text)
 
     def clean_args(self) -> dict[str, Any]:
         return args_of(self.cleaned_data["args"])

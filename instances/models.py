@@ -6,9 +6,7 @@ import datetime as dt
 import itertools
 import socket
 from collections import Counter
-from collections.abc import Collection
 from pathlib import Path
-from statistics import median
 from typing import Any, Self
 
 from django.conf import settings
@@ -219,19 +217,6 @@ class LaunchQuerySet(models.QuerySet["Launch"]):
     def with_people(self) -> Self:
         """Each with all that a line of history tells: one query."""
         return self.select_related("instance", "revision", "asked_by", "stopped_by")
-
-    def usual_starts(self, models: Collection[str]) -> dict[str, dt.timedelta]:
-        """By model: the median time to ready of its last launches on this host."""
-        if not models:
-            return {}
-        ready = self.here().filter(ready_at__isnull=False).order_by("-pk")
-        of_these = ready.filter(revision__config__model__in=models)
-        rows = of_these.values_list("revision__config__model", "created", "ready_at")[:200]
-        taken: dict[str, list[float]] = {}
-        for model, created, ready_at in rows:
-            if ready_at is not None:
-                taken.setdefault(model, []).append((ready_at - created).total_seconds())
-        return {model: dt.timedelta(seconds=median(seconds)) for model, seconds in taken.items()}
 
     def move(self, launch: Launch, state: State, **facts: Any) -> bool:
         """Compare-and-set: False when somebody was first. Raises ValueError on a move that the table forbids."""

@@ -14,13 +14,12 @@ from django.http import QueryDict
 from monitoring.cards import SystemCards
 from monitoring.sampler import Readings
 
-from . import cards, history, recent
-from .logs import store
+from . import cards, history, log_card, recent
+from .log_card import Ask
 from .models import DesiredState, Instance, Launch
 from .query import number_in
 
 TABS = ("overview", "logs", "metrics", "history", "configuration")
-LOG_LINES = 200  # shown before the live log takes over
 Facts = dict[str, Any]
 
 
@@ -28,7 +27,7 @@ Facts = dict[str, Any]
 class Page:
     """Which page a live socket feeds; travels in the socket's address."""
 
-    kind: str = "other"  # dashboard, instance, other
+    kind: str = "other"  # dashboard, instance, launch, other
     show: str = "all"  # of the dashboard
     instance: int = 0
     tab: str = "overview"
@@ -41,7 +40,7 @@ class Page:
         show, tab = query.get("show", ""), query.get("tab", "")
         kind = query.get("page", "")
         return cls(
-            kind=kind if kind in ("dashboard", "instance") else "other",
+            kind=kind if kind in ("dashboard", "instance", "launch") else "other",
             show=show if show in cards.SHOW else "all",
             instance=number_in(query.get("instance")),
             tab=tab if tab in TABS else "overview",
@@ -88,12 +87,15 @@ def instance(wanted: Instance, page: Page, readings: Readings | None) -> Facts:
     return facts
 
 
-def log(launch: Launch | None) -> Facts:
-    """The end of a launch's log, and from where the live one goes on."""
-    if launch is None:
-        return {"log_launch": None, "lines": [], "next_offset": 0}
-    page = store.read(launch.directory, limit=LOG_LINES, tail=True)
-    return {"log_launch": launch, "lines": page.lines, "next_offset": page.next_offset}
+def launch(wanted: Launch) -> Facts:
+    """A launch as its own page shows it, whether or not it is the last one of its instance."""
+    wanted.instance.last_launch = wanted
+    return {"card": cards.Card(wanted.instance), "launch": wanted, "launch_number": number_of(wanted)}
+
+
+def log(launch: Launch | None, tab: str = "", ask: Ask | None = None) -> Facts:
+    """The card of a launch's log, on a tab of its instance or, without one, on its own page."""
+    return {"tall": tab != "overview", **log_card.facts(launch, ask or Ask(), own=not tab)}
 
 
 def number_of(launch: Launch) -> int:

@@ -15,7 +15,7 @@ from monitoring.sampler import Readings
 from . import cards, pages
 from .cards import Card
 from .context import sidebar_cards
-from .models import Instance
+from .models import Instance, Launch
 
 CLOCKS = re.compile(r"(<time\b[^>]*>)[^<]*")  # the page moves these by itself
 FIELDS = re.compile(r'name="submission" value="[^"]*"')  # new at each rendering
@@ -52,7 +52,7 @@ class Feed:
         self.reader = reader
         self.readings: Readings | None = None
         self._cards: list[Card] = []  # as of the last look at the database
-        self._sent: dict[str, object] = {"instance-log": page.launch}
+        self._sent: dict[str, object] = {"instance-log": page.launch, "log-state": (page.launch, False)}
 
     @property
     def wants_readings(self) -> bool:
@@ -60,7 +60,7 @@ class Feed:
 
     def forget(self) -> None:
         """The page may have missed something: send all again, but for the log, which has its own socket."""
-        self._sent = {key: mark for key, mark in self._sent.items() if key == "instance-log"}
+        self._sent = {key: self._sent[key] for key in ("instance-log", "log-state")}
 
     def changed(self) -> str:
         """Look at everything again; what the page must replace. Reads the database."""
@@ -95,6 +95,8 @@ class Feed:
         yield self._sidebar(sidebar_cards())
         if self.page.kind == "instance":
             yield from self._instance()
+        if self.page.kind == "launch":
+            yield from self._launch()
 
     def _sidebar(self, every: list[Card]) -> Part:
         facts = {"sidebar_instances": every, "sidebar_here": self.page.instance}
@@ -145,10 +147,25 @@ class Feed:
         if tab in ("overview", "metrics"):
             yield from self._numbers(card)
         if tab in ("overview", "logs") and self._sent.get("instance-log") != (launch := _key(card)):
-            log = pages.log(card.launch) | {"tall": tab == "logs"}
-            yield Part("instance-log", self._draw("instance.html#log", log), launch)
+            yield Part("instance-log", self._draw("instance.html#log", pages.log(card.launch, tab)), launch)
+        if tab in ("overview", "logs") and card.launch:
+            yield self._log_state(card.launch)
         if tab == "history":
             yield Part("instance-history", self._draw("instance.html#history", facts))
+
+    def _launch(self) -> Iterator[Part]:
+        launch = Launch.objects.with_people().filter(pk=self.page.launch).first()
+        if launch is not None:
+            facts = pages.launch(launch)
+            yield Part("launch-head", self._draw("launch.html#head", facts))
+            yield Part("launch-ending", self._draw("launch.html#ending", facts))
+            yield self._log_state(launch)
+
+    def _log_state(self, launch: Launch) -> Part:
+        """The one word of a log's head that changes when its launch ends; the lines have their own socket."""
+        facts = {"log_launch": launch, "follows": True, "alone": True}
+        html = self._draw("instance.html#log-state", facts)
+        return Part("log-state", html, (launch.pk, launch.ended), inside="instance-log")
 
     def _numbers(self, card: Card) -> Iterator[Part]:
         if self.page.tab == "metrics" or card.serving:

@@ -5,11 +5,13 @@ They write the desired state only; the supervisor makes it so. Whoever calls has
 
 from __future__ import annotations
 
+import functools
 import uuid
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 
 from accounts.models import User
@@ -17,6 +19,11 @@ from accounts.models import User
 from . import announce, events
 from .models import DesiredState, Instance, Launch, Revision
 from .states import State
+
+Result = TypeVar("Result")
+Given = ParamSpec("Given")
+
+ONE_AT_A_TIME = 0x11A05  # our number among PostgreSQL's advisory locks
 
 
 class Refused(Exception):
@@ -29,6 +36,28 @@ class LimitReached(Refused):
 
 class NameTaken(Refused):
     """Another instance that is not removed has this name."""
+
+
+class Removed(Refused):
+    """It is no longer there."""
+
+
+def decision(decide: Callable[Given, Result]) -> Callable[Given, Result]:
+    """One transaction, and one decision at a time in all processes: what it reads stays so until it has written.
+
+    That is how two deploys at the same moment cannot both be the last one that the limit, or the name, allows.
+    SQLite's transactions wait for each other anyway.
+    """
+
+    @functools.wraps(decide)
+    def alone(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        with transaction.atomic():
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
+            return decide(*args, **kwargs)
+
+    return alone
 
 
 def _record(actor: User | None, verb: str, instance: Instance, detail: str = "") -> None:
@@ -47,7 +76,7 @@ def _refuse_beyond_limit(*, but: Instance | None = None) -> None:
         )
 
 
-@transaction.atomic
+@decision
 def deploy_instance(
     *,
     actor: User,
@@ -90,11 +119,12 @@ def _add_revision(instance: Instance, actor: User, config: dict[str, Any]) -> Re
     return revision
 
 
-@transaction.atomic
+@decision
 def revise_instance(
     *, actor: User, instance: Instance, config: dict[str, Any], served_name: str, restart_policy: str
 ) -> Instance:
     """Save a new revision; what runs goes on until it is restarted."""
+    _read_anew(instance)
     instance.served_name = served_name
     instance.restart_policy = restart_policy
     instance.save(update_fields=["served_name", "restart_policy"])
@@ -106,8 +136,14 @@ def revise_instance(
     return instance
 
 
+def _read_anew(instance: Instance) -> None:
+    """What a page has read may have moved on; from here on its row waits for us. Raises Removed."""
+    instance.refresh_from_db(from_queryset=Instance.objects.select_for_update(no_key=True))
+    if instance.removed_at:
+        raise Removed(f"{instance.name} was removed.")
+
+
 def _newest_launch(instance: Instance) -> Launch | None:
-    """Asked anew: what a page has read may have moved on."""
     return instance.launches.order_by("-pk").first()
 
 
@@ -128,10 +164,10 @@ def _want_a_later_launch(instance: Instance, actor: User, last: Launch | None) -
     )
 
 
-@transaction.atomic
+@decision
 def start_instance(*, actor: User, instance: Instance) -> None:
-    """Ask for it to run. Raises LimitReached. Already wanted and not ended: nothing changes."""
-    instance.refresh_from_db()
+    """Ask for it to run. Raises LimitReached, Removed. Already wanted and not ended: nothing changes."""
+    _read_anew(instance)
     last = _newest_launch(instance)
     if last and not last.ended and instance.wants(last):
         return
@@ -139,10 +175,10 @@ def start_instance(*, actor: User, instance: Instance) -> None:
     _record(actor, "started", instance)
 
 
-@transaction.atomic
+@decision
 def stop_instance(*, actor: User | None, instance: Instance, detail: str = "") -> None:
     """Ask for it to end; nobody in particular may too. Asked again while it is stopping, the grace is over."""
-    instance.refresh_from_db()
+    _read_anew(instance)
     last = _newest_launch(instance)
     if last and last.state == State.STOPPING and instance.desired_state == DesiredState.STOPPED:
         _intend(instance, actor, forced_through=last.pk)
@@ -152,16 +188,21 @@ def stop_instance(*, actor: User | None, instance: Instance, detail: str = "") -
     _record(actor, "stopped", instance, detail)
 
 
-@transaction.atomic
+@decision
 def restart_instance(*, actor: User, instance: Instance) -> None:
-    """Ask for a new launch of the newest revision in place of what runs. Raises LimitReached."""
+    """Ask for a new launch of the newest revision in place of what runs. Raises LimitReached, Removed."""
+    _read_anew(instance)
     _want_a_later_launch(instance, actor, _newest_launch(instance))
     _record(actor, "restarted", instance)
 
 
-@transaction.atomic
+@decision
 def remove_instance(*, actor: User, instance: Instance) -> None:
     """Hide it for good, its history and logs stay; what runs is stopped first."""
+    try:
+        _read_anew(instance)
+    except Removed:
+        return  # two clicks at the same moment
     _intend(instance, actor, desired_state=DesiredState.STOPPED, removing=True)
     Instance.objects.finish_removals()
     _record(actor, "removed", instance)

@@ -1,6 +1,7 @@
 """For the programs that watch this console: is it alive, does it supervise, what does it measure."""
 
 from django.contrib.auth.decorators import login_not_required
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
@@ -8,6 +9,7 @@ from accounts.bearer import secret_of
 from accounts.services import owner_of_key
 from instances.api import gpu_reader, host_reader
 from instances.prometheus import InstanceCollector
+from instances.pulse import answers
 from instances.supervisor.loop import reconciled_lately
 from monitoring import prometheus
 
@@ -24,10 +26,13 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @require_GET
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 once the supervisor reconciles."""
-    ready = reconciled_lately()
-    text = "ready\n" if ready else "the supervisor does not reconcile (yet)\n"
-    return HttpResponse(text, status=200 if ready else 503, content_type="text/plain")
+    """200 once the supervisor reconciles, and while the database answers."""
+    trouble = "" if reconciled_lately() else "the supervisor does not reconcile (yet)"
+    try:
+        answers()
+    except DatabaseError:
+        trouble = "the database does not answer"
+    return HttpResponse(f"{trouble or 'ready'}\n", status=503 if trouble else 200, content_type="text/plain")
 
 
 @login_not_required  # judged here: a scraper has a key, not a session

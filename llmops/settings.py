@@ -36,7 +36,17 @@ STOP_GRACE = env.float("LLMOPS_STOP_GRACE", default=30.0)  # seconds between SIG
 RESTART_BUDGET = 5  # failures in 30 minutes; then a person must act
 STARTING_STOP_GRACE = 3.0  # vLLM ignores SIGTERM in part of its start, so waiting longer is no use
 START_DEADLINE = env.float("LLMOPS_START_DEADLINE", default=2 * 3600.0)  # seconds in all
-LAUNCH_PORTS = range(8100, 9000)  # where an automatic port is looked for
+STALL_DEADLINE = env.float("LLMOPS_STALL_DEADLINE", default=600.0)  # seconds without progress in a start
+COMPILE_STALL_DEADLINE = env.float(
+    "LLMOPS_COMPILE_STALL_DEADLINE", default=2700.0
+)  # the same, while it compiles
+STARTS_AT_ONCE = env.int("LLMOPS_STARTS_AT_ONCE", default=max(2, (os.cpu_count() or 1) // 4))
+UNHEALTHY_PATIENCE = env.float(
+    "LLMOPS_UNHEALTHY_PATIENCE", default=300.0
+)  # seconds; then the restart policy decides
+LLMOPS_LOGS_KEPT = env.int("LLMOPS_LOGS_KEPT", default=20)  # launches of each instance whose logs are kept
+_first, _, _last = env.str("LLMOPS_LAUNCH_PORTS", default="8100-8999").partition("-")
+LAUNCH_PORTS = range(int(_first), int(_last) + 1)  # where an automatic port is looked for
 
 # ---------------------------------------------------------------- Django
 SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret(
@@ -61,6 +71,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "llmops",  # before channels: our `runworker` has the supervisor in it, theirs would only listen
     "channels",
     "corsheaders",
     "axes",
@@ -69,7 +80,6 @@ INSTALLED_APPS = [
     "template_partials.apps.SimpleAppConfig",
     "lucide",
     "ninja",
-    "llmops",
     "accounts",
     "monitoring",
     "instances",
@@ -134,12 +144,16 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "transaction_mode": "IMMEDIATE",  # two writers wait for each other instead of failing half-way
         "timeout": 20,  # seconds
     }
+elif DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    # A host that swallows every packet would hold a page for minutes.
+    DATABASES["default"]["OPTIONS"] = {"connect_timeout": 3, **DATABASES["default"].get("OPTIONS", {})}
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # where `?conn_max_age=` keeps connections
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", default="")
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "BACKEND": "instances.layer.BellLayer",
         "CONFIG": {"hosts": [REDIS_URL], "capacity": 1000},
     }
     if REDIS_URL
@@ -218,6 +232,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
+    "filters": {"one_line": {"()": "llmops.outage.OneLine"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LLMOPS_LOG_LEVEL", default="WARNING")},
     "loggers": {
@@ -225,5 +240,6 @@ LOGGING = {
         "axes": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
         "django": {"level": "ERROR"},
+        "django.request": {"filters": ["one_line"]},
     },
 }

@@ -4,6 +4,8 @@ from django.urls import include, path
 from . import health
 from .api import api
 
+handler500 = "llmops.outage.server_error"
+
 urlpatterns = [
     path("", include("instances.urls")),
     path("", include("chat.urls")),

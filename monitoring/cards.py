@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+import psutil
 from django.utils.translation import gettext
 
 from monitoring.gpu import GpuReading, GpuReadings
 from monitoring.host import HostReading, share
+from monitoring.processes import described
 from monitoring.sampler import Readings
 
 GIB = 2**30
@@ -45,6 +47,7 @@ class GpuCard:
     temperature: str
     power: str
     error: str
+    strangers: list[str]  # "python3 (process 123 of mia), 1.0 GiB": whom none of the targets owns
 
     @property
     def memory_id(self) -> str:
@@ -89,7 +92,7 @@ class SystemCards:
             console=amount(host.console_rss / MIB) if host else "",
             disk=_disk(host),
             disk_total=size(host.disk_total / GB) if host and host.disk_total else "",
-            gpus=[_gpu(gpu, host) for gpu in gpus.gpus] if gpus else [],
+            gpus=[_gpu(gpu, host, _owned(readings)) for gpu in gpus.gpus] if gpus else [],
             gpu_title=_gpu_title(gpus),
             gpu_reason=gettext(gpus.reason) if gpus and gpus.reason else gettext("No reading yet."),
             gpu_absent=gpus is not None and gpus.absent,
@@ -148,7 +151,22 @@ def _disk(host: HostReading | None) -> Meter:
     return Meter(amount(host.disk_free / GB), _bar(host.disk_percent), _level(host.disk_percent))
 
 
-def _gpu(gpu: GpuReading, host: HostReading | None) -> GpuCard:
+def _owned(readings: Readings | None) -> set[int]:
+    """The pids of all targets' processes."""
+    usages = [target.usage for target in readings.targets.values() if target.usage] if readings else []
+    return {pid for usage in usages for pid in usage.pids}
+
+
+def _strangers(gpu: GpuReading, owned: set[int]) -> list[str]:
+    """Processes on this GPU that are nobody's of ours. In a container the driver gives pids that are not there."""
+    return [
+        described(one.pid) + ("" if one.memory is None else f", {amount(one.memory / GIB)} GiB")
+        for one in gpu.processes
+        if one.pid not in owned and psutil.pid_exists(one.pid)
+    ]
+
+
+def _gpu(gpu: GpuReading, host: HostReading | None, owned: set[int]) -> GpuCard:
     """A GPU without memory of its own shows the machine's.
 
     Its bars have no levels: an engine takes nine tenths of the memory on purpose, and busy is good.
@@ -170,6 +188,7 @@ def _gpu(gpu: GpuReading, host: HostReading | None) -> GpuCard:
         temperature="" if gpu.temperature is None else f"{gpu.temperature:.0f}",
         power="" if gpu.power is None else f"{gpu.power:,.0f}",
         error=gettext(gpu.error) if gpu.error else "",
+        strangers=_strangers(gpu, owned),
     )
 
 

@@ -68,7 +68,8 @@ class Readings:
             gpus=message["gpus"] and GpuReadings.from_message(message["gpus"]),
             targets={
                 subject: TargetReading(
-                    usage=target["usage"] and Usage(**target["usage"]),
+                    usage=target["usage"]
+                    and Usage(**target["usage"] | {"pids": tuple(target["usage"]["pids"])}),
                     engine=target["engine"] and EngineReading(**target["engine"]),
                 )
                 for subject, target in message["targets"].items()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +27,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def launch_ports() -> str:
+    """A range below the ephemeral ports, so that consoles of tests that run side by side do not meet."""
+    first = random.randrange(10_000, 32_000, 50)
+    return f"{first}-{first + 49}"
+
+
 def eventually(look: Callable[[], Value], *, within: float = 30.0, what: str = "") -> Value:
     """The first true value of `look`, asked again and again until the deadline (seconds)."""
     deadline = time.monotonic() + within
@@ -35,82 +43,25 @@ def eventually(look: Callable[[], Value], *, within: float = 30.0, what: str = "
     return value
 
 
-class Console:
-    """Started, killed and started again on the same data; `close` leaves no process behind."""
+class Door:
+    """What a program can ask of a console at one address."""
 
-    def __init__(self, data: Path, *, vllm: Path | None = FAKE_VLLM, **environment: str) -> None:
-        self.data = data
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.environment = {
-            **{
-                name: value
-                for name, value in os.environ.items()
-                if not name.startswith(("LLMOPS_", "DJANGO_"))
-            },
-            **{name: os.environ[name] for name in ("LLMOPS_ENGINES", "LLMOPS_VLLM") if name in os.environ},
-            "LLMOPS_DATA": str(data),
-            "LLMOPS_BIND": f"127.0.0.1:{self.port}",
-            **({"LLMOPS_VLLM": str(vllm)} if vllm else {}),
-            **environment,
-        }
-        self.process: subprocess.Popen[bytes] | None = None
-        self.key = ""
-
-    def manage(self, *arguments: str, **environment: str) -> str:
-        """The output of a management command; raises CalledProcessError."""
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), *arguments],
-            env={**self.environment, **environment},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            timeout=180,
-        )
-        return done.stdout
-
-    @property
-    def output(self) -> str:
-        return (self.data / "console.out").read_text()
-
-    def start(self) -> None:
-        self.data.mkdir(exist_ok=True)
-        with (self.data / "console.out").open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "manage.py"), "serve"],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        eventually(self.is_ready, within=60, what="the console is ready")
-
-    def is_ready(self) -> bool:
-        assert self.process is not None
-        if self.process.poll() is not None:
-            raise AssertionError(f"the console ended with {self.process.returncode}:\n{self.output}")
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def make_administrator(self, username: str = "mia", password: str = "a-long-password") -> None:
-        self.manage(
-            "createsuperuser",
-            "--noinput",
-            DJANGO_SUPERUSER_USERNAME=username,
-            DJANGO_SUPERUSER_PASSWORD=password,
-            DJANGO_SUPERUSER_EMAIL="",
-        )
-        self.make_key(username)
-
-    def make_key(self, username: str) -> None:
-        self.key = self.manage("create_api_key", username).split()[-1]
+    url: str
+    key = ""
 
     def api(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         return httpx.request(method, self.url + path, headers=headers, timeout=30, **options)
+
+    def signed_in(self, username: str, password: str) -> httpx.Client:
+        """A browser without scripts, after the sign-in form."""
+        browser = httpx.Client(base_url=self.url, follow_redirects=True, timeout=30)
+        page = browser.get("/accounts/login/").text
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+        assert token is not None
+        form = {"csrfmiddlewaretoken": token[1], "username": username, "password": password}
+        assert browser.post("/accounts/login/", data=form, headers={"Referer": self.url}).url.path == "/"
+        return browser
 
     def instance(self, instance_id: int) -> dict[str, Any]:
         answer: dict[str, Any] = self.api("GET", f"/api/models/{instance_id}").json()
@@ -128,6 +79,98 @@ class Console:
         )
         assert found is not None
         return found
+
+
+class Console(Door):
+    """Started, killed and started again on the same data; `close` leaves no process behind."""
+
+    def __init__(self, data: Path, *, vllm: Path | None = FAKE_VLLM, **environment: str) -> None:
+        self.data = data
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("LLMOPS_", "DJANGO_"))
+            },
+            **{name: os.environ[name] for name in ("LLMOPS_ENGINES", "LLMOPS_VLLM") if name in os.environ},
+            "LLMOPS_DATA": str(data),
+            "LLMOPS_BIND": f"127.0.0.1:{self.port}",
+            "LLMOPS_LAUNCH_PORTS": launch_ports(),
+            **({"LLMOPS_VLLM": str(vllm)} if vllm else {}),
+            **environment,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def manage(self, *arguments: str, **environment: str) -> str:
+        """The output of a management command; raises CalledProcessError."""
+        return self._run(str(ROOT / "manage.py"), *arguments, **environment)
+
+    def _run(self, *arguments: str, **environment: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=180,
+        )
+        return done.stdout
+
+    @property
+    def output(self) -> str:
+        return (self.data / "console.out").read_text()
+
+    def start(self) -> None:
+        self.process = self.spawn(str(ROOT / "manage.py"), "serve")
+        eventually(self.is_ready, within=60, what="the console is ready")
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A Python process of this console; what it says stands in `output`."""
+        self.data.mkdir(exist_ok=True)
+        with (self.data / "console.out").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"the console ended with {self.process.returncode}:\n{self.output}")
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def make_administrator(self, username: str = "mia", password: str = "a-long-password") -> None:
+        """An account and its key, with the product's own commands; in one process, for its start takes seconds."""
+        commands = (
+            "import django, sys; django.setup()\n"
+            "from django.core.management import call_command\n"
+            "call_command('createsuperuser', '--noinput', verbosity=0)\n"
+            "call_command('create_api_key', sys.argv[1])\n"
+        )
+        account = {
+            "DJANGO_SETTINGS_MODULE": "llmops.settings",
+            "DJANGO_SUPERUSER_USERNAME": username,
+            "DJANGO_SUPERUSER_PASSWORD": password,
+            "DJANGO_SUPERUSER_EMAIL": "",
+        }
+        self._take_key(self._run("-c", commands, username, **account))
+
+    def make_key(self, username: str) -> None:
+        self._take_key(self.manage("create_api_key", username))
+
+    def _take_key(self, printed: str) -> None:
+        self.key = printed.split()[-1]
 
     def end(self, number: int = signal.SIGTERM, *, within: float = 20.0) -> int:
         """Signal the console itself, not its engines; its exit code."""

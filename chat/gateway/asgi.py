@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http.request import split_domain_port, validate_host
 
 from ..targets import NotRunning, Target, UnknownModel, find_target, running_targets
@@ -17,6 +20,8 @@ from ..upstream import EngineGone, EngineRedirects, ask_engine
 from .cors import cors_headers, preflight_headers
 from .errors import Headers, Refusal, error_body, unavailable
 from .keys import require_key
+
+log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -34,6 +39,7 @@ MODELS = "/v1/models"
 LARGEST_BODY = 20 * 1024 * 1024  # bytes; pictures travel inside it
 LARGEST_ANSWER = 64 * 1024 * 1024  # bytes, of an answer that does not stream
 RETRY_AFTER = 10  # seconds; about as long as a small model takes to start
+DATABASE_BACK_AFTER = 3  # seconds
 PASSED_UP = (b"content-type", b"accept")
 
 
@@ -59,11 +65,26 @@ class Gateway:
             return
         headers = {name: value for name, value in scope["headers"]}
         try:
-            await _answer(scope, headers, receive, send)
+            with _telling_of_outages():
+                await _answer(scope, headers, receive, send)
         except Refusal as refusal:
             await _send_json(send, refusal.status, refusal.body, [*refusal.headers, *cors_headers(headers)])
         except ClientLeft:
             pass
+
+
+@contextmanager
+def _telling_of_outages() -> Iterator[None]:
+    """All that the gateway asks the database, it asks before the answer begins."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        log.warning("the database does not answer: %s", str(error).strip())
+        message = "The database does not answer. Engines go on; try again in a few seconds."
+        after = [(b"retry-after", str(DATABASE_BACK_AFTER).encode())]
+        raise Refusal(
+            503, message, kind="service_unavailable", code="database_unavailable", headers=after
+        ) from error
 
 
 async def _answer(scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:

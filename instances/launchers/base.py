@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 LOG_CAP = 256 * 1024 * 1024  # bytes kept of one launch's log
+HOST_RESTARTED = "host restarted"  # the reason of a loss that is no failure of the engine
 
 
 class LaunchError(Exception):
@@ -55,6 +56,7 @@ class Observation:
     exit: Exit | None
     lost: bool  # nobody looks after it, no exit was recorded, and no process of it is left
     reason: str = ""  # why it is lost, or what is going on while it is still being ended
+    keeper: int | None = None  # pid of the process here whose end means that something has happened
 
 
 class Launcher(Protocol):

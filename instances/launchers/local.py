@@ -12,7 +12,14 @@ from datetime import datetime
 from pathlib import Path
 
 from instances.launchers import processes
-from instances.launchers.base import Exit, LaunchError, LaunchSpec, Observation, Ref
+from instances.launchers.base import (
+    HOST_RESTARTED,
+    Exit,
+    LaunchError,
+    LaunchSpec,
+    Observation,
+    Ref,
+)
 
 KEEP_HEAP = {  # glibc gives every buffer back and fetches it again without this: twice the CPU under a flood
     "MALLOC_TRIM_THRESHOLD_": "2097152",
@@ -22,7 +29,6 @@ SHIM = Path(__file__).with_name("shim.py")
 PATIENCE = 10.0  # seconds from the hand-over until a shim that has written nothing is given up
 SHIM_KILLED = "its supervisor process (the shim) was killed"
 NOT_BEGUN = "its supervisor process (the shim) ended before the engine could be started"
-HOST_RESTARTED = "host restarted"
 UNKNOWN = "this host knows nothing of the launch"
 
 
@@ -86,7 +92,7 @@ class LocalLauncher:
             and processes.is_alive(*identity.shim)
         ):
             exit_ = _exit(ref.directory)  # it may have written it and be about to leave
-            return Observation(exit_ is None, _pid(identity), exit_, False)
+            return Observation(exit_ is None, _pid(identity), exit_, False, keeper=identity.shim[0])
         exit_ = _exit(ref.directory)
         if exit_ is not None:
             return Observation(False, _pid(identity), exit_, False)

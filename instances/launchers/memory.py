@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from signal import SIGKILL, SIGTERM
 
-from instances.launchers.base import Exit, LaunchError, LaunchSpec, Observation, Ref
+from instances.launchers.base import HOST_RESTARTED, Exit, LaunchError, LaunchSpec, Observation, Ref
 from instances.logs.writer import Writer
 
 
@@ -79,7 +79,7 @@ class MemoryLauncher:
         """Let the program end by itself."""
         self._launches[launch_id].exit = Exit(code, signal, self._now())
 
-    def lose(self, launch_id: int, reason: str = "host restarted") -> None:
+    def lose(self, launch_id: int, reason: str = HOST_RESTARTED) -> None:
         """Let the launch be gone without a record."""
         self._launches[launch_id].lost = reason
 

@@ -32,9 +32,13 @@ class Process:
 
 
 def boot_id() -> str:
-    """What tells this run of the machine from every other one."""
+    """What tells this run of the machine, or of the container, from every other one.
+
+    A container that is started again keeps the kernel's id; but its first process is another one.
+    """
+    first = look(1)
     with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
+        return f"{file.read().strip()} {first.start if first else 0}"
 
 
 def look(pid: int) -> Process | None:

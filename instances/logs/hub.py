@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from instances.logs import store
-from instances.logs.store import Line
+from instances.logs.line import Line
 
 CREDIT = 8  # batches that a viewer may leave unacknowledged
 BATCH = 1000  # lines
@@ -142,7 +142,7 @@ class _Tail:
         """What comes after this mark, or None as long as nothing does. Read once for all who ask."""
         while True:
             looks, task = self._steps.get(mark) or self._begin(mark)
-            step = await asyncio.shield(task)
+            step = task.result() if task.done() else await asyncio.shield(task)
             if step is not None or looks == self._looks:  # else it may have read before the log grew
                 return step
 

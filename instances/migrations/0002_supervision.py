@@ -4,45 +4,44 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('instances', '0001_initial'),
+        ("instances", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='launch',
-            name='change',
+            model_name="launch",
+            name="change",
             field=models.JSONField(null=True),
         ),
         migrations.AddField(
-            model_name='launch',
-            name='code',
+            model_name="launch",
+            name="code",
             field=models.CharField(blank=True, max_length=40),
         ),
         migrations.AddField(
-            model_name='launch',
-            name='evidence_at',
+            model_name="launch",
+            name="evidence_at",
             field=models.BigIntegerField(null=True),
         ),
         migrations.AddField(
-            model_name='launch',
-            name='gpus',
+            model_name="launch",
+            name="gpus",
             field=models.JSONField(default=list),
         ),
         migrations.AddField(
-            model_name='launch',
-            name='log_dropped_at',
+            model_name="launch",
+            name="log_dropped_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='launch',
-            name='note',
+            model_name="launch",
+            name="note",
             field=models.CharField(blank=True, max_length=300),
         ),
         migrations.AddField(
-            model_name='launch',
-            name='notices',
+            model_name="launch",
+            name="notices",
             field=models.JSONField(default=list),
         ),
     ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,14 +19,14 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from instances import announce
+from instances import announce, retention
 from instances.launchers.local import LocalLauncher
 from instances.models import Launch
 from instances.states import State
 from monitoring.announce import readings_taken
 from monitoring.gpu import GpuReader
 from monitoring.host import HostReader
-from monitoring.sampler import Sampler, Target
+from monitoring.sampler import Readings, Sampler, Target
 
 from . import adoption
 from .readiness import Answer, Endpoint, is_healthy, is_ready
@@ -37,7 +38,8 @@ TICK = 2.0  # seconds; what a lost bell costs at most
 BUSY_TICK = 0.25  # seconds, while a launch is on its way up or down
 PROBE_EVERY = 0.5  # seconds between probes of a starting engine
 HEALTH_EVERY = 5.0  # seconds from start to start
-BUSY = (State.INITIALIZING, State.STARTING, State.STOPPING)
+BUSY = (State.INITIALIZING, State.STARTING, State.STOPPING, State.LOST)
+TIDY_EVERY = 3600.0  # seconds between two looks for old logs
 
 Result = TypeVar("Result")
 
@@ -52,16 +54,17 @@ class Supervisor:
         self._probes: dict[int, asyncio.Task[None]] = {}
         self._probed_at: dict[int, float] = {}
         self._targets: list[Target] = []
-        self._busy = False
+        self._keepers: dict[int, int] = {}  # pid -> its pidfd, in the event loop's care
+        self._adopted = False
+        self._tidied_at = float("-inf")
 
     def ring(self) -> None:
         self._bell.set()
 
     async def run(self) -> None:
         """Supervise until cancelled. Engines go on afterwards."""
-        await self._in_thread(adoption.take_up, self.reconciler.launcher)
         sampler = Sampler(HostReader(Path(settings.LLMOPS_DATA)), GpuReader(), lambda: self._targets)
-        sampling = asyncio.create_task(sampler.run(readings_taken))
+        sampling = asyncio.create_task(sampler.run(self._heard))
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
             try:
                 while True:
@@ -70,7 +73,14 @@ class Supervisor:
                 sampling.cancel()
                 for probe in self._probes.values():
                     probe.cancel()
+                for pid in list(self._keepers):
+                    self._release(pid)
                 self._thread.shutdown(wait=False)
+
+    async def _heard(self, readings: Readings) -> None:
+        """The supervisor judges what the pages show."""
+        self.reconciler.readings = readings
+        await readings_taken(readings)
 
     async def _turn_or_wait(self, client: httpx.AsyncClient) -> None:
         """The one catch-all: whatever goes wrong in a step, supervision goes on, and so do the pages."""
@@ -84,17 +94,21 @@ class Supervisor:
         """One step, its announcements, the probes that are due, and the wait for the next bell."""
         self._bell.clear()
         try:
+            if not self._adopted:
+                await self._in_thread(adoption.take_up, self.reconciler.launcher)
+                self._adopted = True
             for instance_id in await self._in_thread(self.reconciler.step):
                 await announce.instance_changed(instance_id)
         except DatabaseError as error:  # locked, restarted: engines are untouched, the next tick tries again
-            log.warning("the database does not answer, trying again: %s", error)
-            launches = []
+            log.warning("the database does not answer, trying again: %s", str(error).strip())
         else:
-            launches = self.reconciler.live
             mark_reconciled()
-        self._probe(client, launches)
+        launches = self.reconciler.live
+        due = self._probe(client, launches)
         self._targets = [_target(launch) for launch in launches if launch.pid]
-        await self._wait(BUSY_TICK if any(launch.state in BUSY for launch in launches) else TICK)
+        self._attend(set(self.reconciler.keepers.values()))
+        await self._tidy()
+        await self._wait(min(BUSY_TICK if any(launch.state in BUSY for launch in launches) else TICK, due))
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -103,9 +117,40 @@ class Supervisor:
         except TimeoutError:
             pass
 
-    def _probe(self, client: httpx.AsyncClient, launches: list[Launch]) -> None:
-        """Ask each engine whose time has come; the answer is judged at the next step."""
+    def _attend(self, pids: set[int]) -> None:
+        """Let the end of any of these processes ring the bell, so that it is not found at a tick only."""
+        for gone in set(self._keepers) - pids:
+            self._release(gone)
+        for pid in pids - set(self._keepers):
+            try:
+                descriptor = os.pidfd_open(pid)
+            except OSError:  # it has ended, or no descriptor is left: the tick finds it
+                continue
+            self._keepers[pid] = descriptor
+            asyncio.get_running_loop().add_reader(descriptor, self._keeper_ended, pid)
+
+    def _keeper_ended(self, pid: int) -> None:
+        self._release(pid)
+        self.ring()
+
+    def _release(self, pid: int) -> None:
+        descriptor = self._keepers.pop(pid)
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+
+    async def _tidy(self) -> None:
+        """Old logs make room."""
+        if time.monotonic() - self._tidied_at >= TIDY_EVERY:
+            self._tidied_at = time.monotonic()
+            await self._in_thread(retention.drop_old_logs, settings.LLMOPS_LOGS_KEPT)
+
+    def _probe(self, client: httpx.AsyncClient, launches: list[Launch]) -> float:
+        """Ask each engine whose time has come; the answer is judged at the next step. Seconds until the next one."""
         now = time.monotonic()
+        for ended in set(self._probes) - {launch.pk for launch in launches}:
+            self._probes.pop(ended).cancel()
+            del self._probed_at[ended]
+        next_due = TICK
         for launch in launches:
             if launch.state == State.STARTING:
                 ask, every = is_ready, PROBE_EVERY
@@ -114,10 +159,14 @@ class Supervisor:
             else:
                 continue
             running = self._probes.get(launch.pk)
-            if (running and not running.done()) or now - self._probed_at.get(launch.pk, 0.0) < every:
+            if running and not running.done():
                 continue
-            self._probed_at[launch.pk] = now
-            self._probes[launch.pk] = asyncio.create_task(self._ask(ask, client, launch))
+            wait = self._probed_at.get(launch.pk, 0.0) + every - now
+            if wait <= 0:
+                self._probed_at[launch.pk], wait = now, every
+                self._probes[launch.pk] = asyncio.create_task(self._ask(ask, client, launch))
+            next_due = min(next_due, wait)
+        return next_due
 
     async def _ask(
         self,

@@ -9,13 +9,17 @@ from channels.consumer import AsyncConsumer
 from channels.worker import Worker
 
 from instances.announce import SUPERVISOR
+from instances.layer import LayerAway
 
 from .loop import Supervisor
+
+AGAIN = 0.5  # seconds until a Redis that is away is listened to again
 
 
 class SupervisorConsumer(AsyncConsumer):
     """Hands each bell over and returns at once; it never awaits slow work and never raises."""
 
+    channel_layer_alias = ""  # none: it needs no channel of its own, which would end it when Redis is away
     supervisor: ClassVar[Supervisor | None] = None  # outlives the consumer, which Channels may replace
 
     async def wake(self, message: dict[str, Any]) -> None:
@@ -38,3 +42,13 @@ class SupervisorWorker(Worker):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(supervisor.run())
             tasks.create_task(super().handle())
+
+    async def listener(self, channel: str) -> None:
+        """Channels' own, through an outage of Redis: the supervisor then lives by its ticks alone."""
+        while True:
+            try:
+                await super().listener(channel)
+            except LayerAway:
+                await asyncio.sleep(AGAIN)
+                if SupervisorConsumer.supervisor is not None:
+                    SupervisorConsumer.supervisor.ring()  # for those that were lost

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from django.db import IntegrityError, transaction
 from instances import model_paths
 from instances.launchers.base import LaunchSpec
 from instances.models import Instance, Launch
+from instances.states import State
 from instances.vllm import command, engines
 
-from . import ports
+from . import claims, ports
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,11 @@ def check_port(launch: Launch) -> None:
             raise Obstacle(
                 f"Port {fixed} is reserved by {who}.", "Leave the port empty, or choose another one."
             )
-        raise Obstacle("No free port was found.", "End programs that listen on ports 8100 to 8999.")
+        first, last = settings.LAUNCH_PORTS[0], settings.LAUNCH_PORTS[-1]
+        raise Obstacle(
+            f"No port from {first} to {last} is free.",
+            "End programs that listen there, or set LLMOPS_LAUNCH_PORTS to another range.",
+        )
     if not ports.is_free(launch.port):
         raise Obstacle(
             f"Port {launch.port} is in use by {ports.holder(launch.port)}.",
@@ -71,12 +77,38 @@ def check_port(launch: Launch) -> None:
         )
 
 
-def spec_of(launch: Launch) -> tuple[LaunchSpec, engines.Engine]:
-    """What to start for this launch. Raises Obstacle."""
-    check_port(launch)
+def engine_here() -> engines.Engine:
+    """Raises Obstacle."""
     engine = engines.find()
     if isinstance(engine, engines.Missing):
         raise Obstacle(engine.reason, engine.mend)
+    return engine
+
+
+def why_to_wait(launch: Launch, live: Sequence[Launch]) -> str:
+    """What this launch must wait for, as a sentence; empty when it may start. Raises Obstacle.
+
+    Whoever shares a GPU beyond its memory waits for those that are on their way down, and is refused otherwise.
+    """
+    if waits := claims.waits_for(launch, live):
+        return waits
+    crowd = claims.crowded(launch, live)
+    if crowd is None:
+        return ""
+    gpu, others = crowd
+    leaving = [one for one in others if one.state == State.STOPPING or not one.instance.wants(one)]
+    if leaving:
+        return f"Waits until {leaving[0].instance.name} has ended and given GPU {gpu} back."
+    names = ", ".join(f"{one.instance.name} ({claims.share_of(one.revision.config):.0%})" for one in others)
+    raise Obstacle(
+        f"GPU {gpu} is claimed by {names}; {claims.share_of(launch.revision.config):.0%} more do not fit.",
+        "Choose another GPU, stop what runs there, or lower the memory share of one of them.",
+    )
+
+
+def spec_of(launch: Launch, engine: engines.Engine) -> LaunchSpec:
+    """What to start for this launch. Raises Obstacle."""
+    check_port(launch)
     config = dict(launch.revision.config)
     try:
         config["model"] = model_paths.resolve(str(config["model"]))
@@ -104,4 +136,4 @@ def spec_of(launch: Launch) -> tuple[LaunchSpec, engines.Engine]:
         )
     except command.RefusedSetting as error:
         raise Obstacle(str(error), "Take it out of the configuration.") from error
-    return LaunchSpec(launch.pk, argv, environment, launch.directory), engine
+    return LaunchSpec(launch.pk, argv, environment, launch.directory)

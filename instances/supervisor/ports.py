@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import pwd
 import socket
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 import psutil
 
+from monitoring.processes import described
+
 HOST = "127.0.0.1"
+TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+LISTENING = "0A"
 
 
 def is_free(port: int) -> bool:
@@ -27,17 +33,50 @@ def first_free(candidates: Iterable[int], taken: Collection[int | None]) -> int 
 
 
 def holder(port: int) -> str:
-    """Who listens there, in words."""
+    """Who listens there, in words: as exactly as this account may know it."""
+    if pids := _listeners(port):
+        return ", ".join(described(pid) for pid in sorted(pids))
+    user = _listening_user(port)
+    return f"a program of the user {user}" if user else "another program"
+
+
+def strangers(port: int, main: int | None) -> list[int]:
+    """The pids of listeners there that are neither this main process nor below it."""
+    return sorted(pid for pid in _listeners(port) if pid != main and main not in _ancestors(pid))
+
+
+def _listeners(port: int) -> set[int]:
+    """Only those that this account may look at."""
     try:
-        for connection in psutil.net_connections("tcp"):
-            address = connection.laddr
-            if (
-                connection.pid
-                and connection.status == psutil.CONN_LISTEN
-                and address
-                and address.port == port
-            ):
-                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
-    except (psutil.Error, PermissionError):
-        pass
-    return "another program"
+        connections = psutil.net_connections("tcp")
+    except psutil.Error:
+        return set()
+    return {
+        one.pid
+        for one in connections
+        if one.pid and one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port
+    }
+
+
+def _ancestors(pid: int) -> set[int]:
+    try:
+        return {process.pid for process in psutil.Process(pid).parents()}
+    except psutil.Error:  # it has ended
+        return set()
+
+
+def _listening_user(port: int) -> str:
+    """Whose a listener is, also where the process itself is hidden from us; empty if there is none."""
+    for table in TABLES:
+        try:
+            lines = table.read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()  # sl, local address, remote address, state, ..., uid at the eighth place
+            if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                try:
+                    return pwd.getpwuid(int(fields[7])).pw_name
+                except KeyError:  # a user of another container
+                    return fields[7]
+    return ""

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 WINDOW = dt.timedelta(minutes=30)  # failures older than this no longer count
 SETTLED = dt.timedelta(minutes=10)  # RUNNING for so long wipes the slate
+LONGEST_DELAY = 300.0  # seconds
+JITTER = 0.25
+LONGEST = LONGEST_DELAY * (1 + JITTER)  # seconds
 
 
 @dataclass(frozen=True)
@@ -39,5 +42,5 @@ def next_restart(failures: Sequence[Ending], *, budget: int, jitter: float) -> R
             break
     if counted > budget:
         return None
-    delay = min(10.0 * 2 ** (counted - 1), 300.0) * (1 + jitter)
+    delay = min(10.0 * 2 ** (counted - 1), LONGEST_DELAY) * (1 + jitter)
     return Restart(at=newest.ended_at + dt.timedelta(seconds=delay), attempt=counted)

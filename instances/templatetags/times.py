@@ -8,7 +8,6 @@ from django import template
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
-from django.utils.translation import gettext as _
 
 from instances import durations
 
@@ -54,8 +53,8 @@ def moment(at: dt.datetime | None) -> str:
 
 @register.simple_tag
 def until(at: dt.datetime | None) -> str:
-    """`20 s`: what is left of the time to a moment ahead."""
+    """`20 s`, `1 min 08 s`: what is left of the time to a moment ahead."""
     if at is None:
         return ""
-    words = _("%(n)s s") % {"n": int(durations.seconds_of(at - timezone.now()))}
+    words = durations.duration(at - timezone.now())
     return format_html('<time datetime="{}" data-until>{}</time>', at.isoformat(), words)

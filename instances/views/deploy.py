@@ -8,13 +8,14 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.models import User
-from instances import pages, services
+from instances import mending, pages, services
 from instances.configuration import Configuration, body_of, clean_configuration
 from instances.forms import DeployForm, initial_of
-from instances.models import Instance
+from instances.models import Instance, Launch
 from instances.presets import PRESETS, TINY_DEMO
 from instances.query import number_in
 from instances.vllm import engines
@@ -33,10 +34,13 @@ def deploy(request: HttpRequest) -> HttpResponse:
         form = DeployForm(request.POST, user=_user(request), instance=instance)
         saved = _save(form, instance) if form.is_valid() else None
         return _go(request, saved) if saved else _page(request, form, status=422)
-    form = DeployForm(initial=_initial(request, instance), user=_user(request), instance=instance)
+    advised = _advised(request, instance)
+    change = (advised.change or {}) if advised else {}
+    form = DeployForm(initial=_initial(request, instance, change), user=_user(request), instance=instance)
+    form.mark(change)
     if request.headers.get("HX-Target") == "deploy-fields":
         return render(request, "instances/deploy.html#picked", _facts(request, form))
-    return _page(request, form)
+    return _page(request, form, mended=_mended(advised))
 
 
 @require_POST
@@ -71,10 +75,26 @@ def _edited(request: HttpRequest) -> Instance | None:
     return visible_instance(pk) if pk else None
 
 
-def _initial(request: HttpRequest, instance: Instance | None) -> dict[str, Any]:
+def _advised(request: HttpRequest, instance: Instance | None) -> Launch | None:
+    """The failed launch whose advice is to be taken (`?mend=`), if it is this instance's and has one."""
+    pk = number_in(request.GET.get("mend"))
+    if instance is None or not pk:
+        return None
+    launch = instance.launches.filter(pk=pk).first()
+    return launch if launch and launch.change else None
+
+
+def _mended(launch: Launch | None) -> str:
+    if launch is None:
+        return ""
+    words = {"done": mending.done(launch.change or {}), "number": pages.number_of(launch)}
+    return _("%(done)s, as launch %(number)s's failure advises.") % words
+
+
+def _initial(request: HttpRequest, instance: Instance | None, change: dict[str, Any]) -> dict[str, Any]:
     copied, slug = number_in(request.GET.get("copy")), request.GET.get("preset", "")
     if instance is not None:
-        return initial_of(body_of(instance))
+        return initial_of(mending.mended(body_of(instance), change))
     if copied:
         body = body_of(visible_instance(copied))
         name = re.sub(r"-\d+$", "", body["name"])
@@ -134,10 +154,11 @@ def _go(request: HttpRequest, instance: Instance) -> HttpResponse:
     return redirect(address)
 
 
-def _page(request: HttpRequest, form: DeployForm, status: int = 200) -> HttpResponse:
+def _page(request: HttpRequest, form: DeployForm, status: int = 200, mended: str = "") -> HttpResponse:
     """The whole page, or for htmx the form alone."""
     part = "#form" if request.headers.get("HX-Request") else ""
-    return render(request, f"instances/deploy.html{part}", _facts(request, form), status=status)
+    facts = {**_facts(request, form), "mended": mended}
+    return render(request, f"instances/deploy.html{part}", facts, status=status)
 
 
 def _facts(request: HttpRequest, form: DeployForm) -> dict[str, Any]:

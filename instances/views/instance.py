@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
-from instances import latest, pages
-from instances.cards import Card
+from instances import latest, log_card, pages
+from instances.log_card import Ask
 from instances.logs import store
 from instances.models import Instance, Launch
 
@@ -28,6 +28,9 @@ def instance(request: HttpRequest, pk: int, tab: str = "overview") -> HttpRespon
     """One instance: how it is, its log, its numbers, its history, its configuration."""
     wanted = visible_instance(pk)
     launch = wanted.last_launch
+    ask = Ask.from_query(request.GET)
+    if tab == "logs" and launch and (part := log_card.part_of(request)):
+        return render(request, f"instances/instance.html#{part}", pages.log(launch, tab, ask))
     page = pages.Page(kind="instance", instance=pk, tab=tab, launch=launch.pk if launch else 0)
     facts = pages.instance(wanted, page, latest.readings()) | {
         "tabs": pages.TABS,
@@ -37,7 +40,7 @@ def instance(request: HttpRequest, pk: int, tab: str = "overview") -> HttpRespon
         "address": request.build_absolute_uri("/v1"),
     }
     if tab in ("overview", "logs"):
-        facts |= pages.log(launch)
+        facts |= pages.log(launch, tab, ask if tab == "logs" else Ask())
     if tab == "configuration":
         facts |= _configuration(wanted)
     return render(request, "instances/instance.html", facts)
@@ -47,14 +50,14 @@ def instance(request: HttpRequest, pk: int, tab: str = "overview") -> HttpRespon
 def launch(request: HttpRequest, pk: int, launch_pk: int) -> HttpResponse:
     """One launch, how it went and its log; those of removed instances too, for history leads here."""
     found = get_object_or_404(Launch.objects.with_people(), pk=launch_pk, instance_id=pk)
-    found.instance.last_launch = found
+    log = pages.log(found, ask=Ask.from_query(request.GET))
+    if part := log_card.part_of(request):
+        return render(request, f"instances/instance.html#{part}", log)
     facts = {
-        "card": Card(found.instance),
-        "launch": found,
-        "launch_number": pages.number_of(found),
-        "live": pages.Page(instance=pk).query,
+        **pages.launch(found),
+        "live": pages.Page(kind="launch", instance=pk, launch=launch_pk).query,
         "sidebar_here": pk,
-        **pages.log(found),
+        **log,
     }
     return render(request, "instances/launch.html", facts)
 
@@ -73,13 +76,14 @@ def _shown(value: object) -> str:
 
 @require_GET
 def launch_text(request: HttpRequest, pk: int, launch_pk: int) -> StreamingHttpResponse:
-    """The whole log of a launch as plain text, one line a line."""
+    """The whole log of a launch as plain text, one line a line; with `?download` as a file."""
     found = get_object_or_404(Launch.objects.select_related("instance"), pk=launch_pk, instance_id=pk)
-    name = f"{found.instance.name}-launch-{found.pk}.log"
+    name = f"{found.instance.name}-launch-{pages.number_of(found)}.log"
+    kind = "attachment" if "download" in request.GET else "inline"
     return StreamingHttpResponse(
         _text(found.directory),
         content_type="text/plain; charset=utf-8",
-        headers={"Content-Disposition": f'inline; filename="{name}"', "X-Content-Type-Options": "nosniff"},
+        headers={"Content-Disposition": f'{kind}; filename="{name}"', "X-Content-Type-Options": "nosniff"},
     )
 
 
@@ -87,7 +91,7 @@ async def _text(directory: Path) -> AsyncIterator[str]:
     """Some thousand lines at a time, so that a large log is never in memory as a whole."""
     offset = 0
     while True:
-        page = await sync_to_async(store.read, thread_sensitive=False)(directory, offset, 5000)
+        page = await sync_to_async(store.read, thread_sensitive=False)(directory, offset, 2000)
         yield "".join(f"{line.time or '-':24} {line.text}\n" for line in page.lines)
         if page.next_offset <= offset or not page.lines:
             return

@@ -104,13 +104,29 @@ BAR = re.compile(r"(\d+)/(\d+) \[")  # tqdm: "1/2 [00:01<00:01, ..."
 PERCENT = re.compile(r"(\d+)%\|")  # tqdm of one file counts in bytes: "37%|███▋ | 1.8G/4.9G ["
 FILES = re.compile(r"Fetching (\d+) files")
 
+# What the engine itself says of how long a phase took, in seconds.
+TOLD = (
+    ("download", re.compile(r"Time spent downloading weights for .*?: ([\d.]+) s")),
+    ("weights", re.compile(r"Loading (?:model )?weights took ([\d.]+) s")),
+    ("weights", re.compile(r"Model loading took [\d.]+ ?Gi?B(?: memory)? and ([\d.]+) s")),
+    ("compile", re.compile(r"torch\.compile (?:takes|took) ([\d.]+) s")),
+    ("memory", re.compile(r"Memory profiling (?:results: duration=|takes )([\d.]+) s")),
+    ("graphs", re.compile(r"Graph capturing finished in ([\d.]+) s")),
+)
+
+
+def is_milestone(text: str) -> bool:
+    """Whether a line tells that the start has got on."""
+    return any(milestone.pattern.search(text[:LINE_LIMIT]) for milestone in MILESTONES)
+
 
 class PhaseReader:
     """Follows one start, line by line; the phase does not fall back when a slower rank repeats a line.
 
     A phase is entered once. Only a download interrupts: afterwards the phase that it served goes on.
     `progress` is n of m of the current phase, or None where the log does not count.
-    `started` holds when each phase was first entered, for lines that came with a time.
+    `started` holds when each phase was first entered, for lines that came with a time. `told` is how many
+    seconds the engine itself says that a phase took, of several ranks the slowest.
     """
 
     def __init__(self) -> None:
@@ -118,6 +134,7 @@ class PhaseReader:
         self.progress: tuple[int, int] | None = None
         self.seen: list[str] = []
         self.started: dict[str, datetime] = {}
+        self.told: dict[str, float] = {}
         self._spent: dict[str, float] = {}
         self._latest: datetime | None = None
         self._files = 0  # how many files the download fetches
@@ -134,6 +151,7 @@ class PhaseReader:
         for milestone in MILESTONES:
             if milestone.pattern.search(text):
                 self._reach(milestone, text)
+                self._hear(milestone.slug, text)
                 break
         return (self.phase, self.progress) != before
 
@@ -156,6 +174,12 @@ class PhaseReader:
             passed = max(passed, 0.0)  # clocks may be set back
             self._spent[self.phase] = self._spent.get(self.phase, 0.0) + passed
         self._latest = at
+
+    def _hear(self, slug: str, text: str) -> None:
+        for told, pattern in TOLD:
+            if told == slug and (match := pattern.search(text)):
+                seconds = float(match[1].rstrip(".") or 0)
+                self.told[slug] = max(seconds, self.told.get(slug, 0.0))
 
     def _reach(self, milestone: Milestone, text: str) -> None:
         resumes = self.phase == "download"

@@ -1,25 +1,28 @@
 /* The live log of [data-log]. The page brought its end; from data-offset on it comes over a socket, in batches that
    are acknowledged. A line is known by its offset, so that nothing is lost or doubled when the socket breaks.
-   It follows only while the view is at the end. */
+   It follows only while the view is at the end. That its launch has ended the page learns by itself: [data-ended]. */
 const MOST = 5000; // lines kept in the page
 const END = 24; // px from the bottom that still count as the end
+const ACK_EVERY = 4; // batches; an answer is for all before it too, and eight may be open
 const LEVELS = { warning: "warn", error: "err" };
 const PATIENCE = 4000; // ms between two attempts, at most
 
 const row = document.createElement("template");
-row.innerHTML = "<li><time></time><b></b><span></span></li>";
+row.innerHTML = "<li><a></a><b></b><span></span></li>";
+
+const offsetOf = (line) => Number(line.id.slice(3));
 
 class Log {
   held = []; // batches that came while it was paused
 
   constructor(card) {
     this.card = card;
+    this.frame = card.closest("section");
     this.list = card.querySelector(".log");
     this.chip = card.querySelector("[data-log-new]");
-    this.state = card.querySelector("[data-log-state]");
-    this.button = card.querySelector("[data-log-pause]");
+    this.button = this.frame.querySelector("[data-log-pause]");
     this.next = Number(card.dataset.offset);
-    this.lines = new Map([...this.list.children].map((line) => [Number(line.dataset.at), line]));
+    this.lines = new Map([...this.list.querySelectorAll("[id^=at-]")].map((line) => [offsetOf(line), line]));
     this.following = true;
     this.paused = false;
     this.unseen = 0;
@@ -45,13 +48,24 @@ class Log {
 
   again() {
     if (!this.card.isConnected) return; // a later launch has taken its place
+    if (this.ended) return;
     this.say("lost");
     setTimeout(() => this.card.isConnected && this.connect(), Math.min(500 * 2 ** this.tries++, PATIENCE));
   }
 
+  get state() {
+    return this.frame.querySelector("[data-log-state]"); // the page may have put a new one there
+  }
+
+  get ended() {
+    return "ended" in this.state.dataset;
+  }
+
   say(what) {
-    const words = this.state.dataset[what];
-    if (this.state.textContent !== words) this.state.textContent = words;
+    const { state } = this;
+    const words = state.dataset[what];
+    if (this.ended) this.button.hidden = !this.paused;
+    else if (state.textContent !== words) state.textContent = words;
   }
 
   take({ seq, lines, next_offset: next }) {
@@ -63,7 +77,7 @@ class Log {
     }
     this.show(lines);
     this.next = next;
-    this.socket.send(JSON.stringify({ ack: seq }));
+    if (seq % ACK_EVERY === 0) this.socket.send(JSON.stringify({ ack: seq }));
   }
 
   show(lines) {
@@ -93,26 +107,51 @@ class Log {
   }
 
   write(element, { offset, time, level, text }) {
-    const [clock, word, words] = element.children;
-    element.dataset.at = offset;
+    const [link, word, words] = element.children;
+    element.id = `at-${offset}`;
     element.className = LEVELS[level] ?? "";
-    if (time && clock.dateTime !== time) {
+    if (time && link.firstChild?.dateTime !== time) {
+      const clock = document.createElement("time");
       clock.dateTime = time;
       clock.dataset.local = "seconds";
       clock.textContent = new Date(time).toLocaleTimeString(document.documentElement.lang, { hourCycle: "h23" });
+      link.href = this.addressOf(offset);
+      link.title = this.card.dataset.link;
+      link.replaceChildren(clock);
     }
+    if (level === "error") this.tellError(offset);
     const shown = level === "warning" ? "WARN" : level.toUpperCase();
     if (word.textContent !== shown) word.textContent = shown;
     if (words.textContent !== text) words.textContent = text;
   }
 
+  addressOf(offset) {
+    return `${this.card.dataset.lines}?at=${offset}#at-${offset}`;
+  }
+
+  tellError(offset) {
+    const first = this.frame.querySelector("[data-log-error][hidden]");
+    if (!first) return;
+    first.href = this.addressOf(offset);
+    first.hidden = false;
+  }
+
   /* Only while it follows: what one reads does not move. A flood must not fill the page either. */
   trim() {
-    for (let over = this.list.childElementCount - MOST; over > 0; over -= 1) {
-      const oldest = this.list.firstElementChild;
-      this.lines.delete(Number(oldest.dataset.at));
+    let over = this.list.childElementCount - MOST;
+    if (over <= 0) return;
+    const earlier = this.list.querySelector("#log-earlier");
+    for (let oldest; over > 0; over -= 1) {
+      oldest = earlier ? earlier.nextElementSibling : this.list.firstElementChild;
+      this.lines.delete(offsetOf(oldest));
       oldest.remove();
     }
+    if (earlier) this.leadTo(earlier.querySelector("a"), offsetOf(earlier.nextElementSibling));
+  }
+
+  leadTo(link, before) {
+    link.search = new URLSearchParams({ before });
+    link.setAttribute("hx-vals", JSON.stringify({ before }));
   }
 
   tell() {
@@ -179,6 +218,7 @@ function begin() {
   for (const card of document.querySelectorAll("[data-log]")) {
     if (!logs.has(card)) logs.set(card, new Log(card));
   }
+  for (const log of logs.values()) if (log.ended) log.say("ended");
 }
 
 begin();

@@ -19,7 +19,10 @@ from tests.fakes.fake_output import log, write
 from tests.fakes.fake_server import FakeServer, Manners
 
 VERSION = "0.32.0"
-DTYPES = ("auto", "bfloat16", "float", "float16", "float32", "half")
+CHOICES = {
+    "--dtype": ("auto", "bfloat16", "float", "float16", "float32", "half"),
+    "--scheduling-policy": ("fcfs", "priority"),
+}
 SUBCOMMANDS = "{chat,complete,serve,launch,bench,collect-env,download-kernels,preload,run-batch,snapshot}"
 
 
@@ -30,6 +33,8 @@ class Knobs:
     exit_code: int | None
     exit_phase: str
     hang_phase: str
+    hang: str
+    hang_for: float
     no_ready: bool
     log_file: str
     log_flood: int
@@ -49,6 +54,8 @@ class Knobs:
             exit_code=int(knob("EXIT_CODE")) if knob("EXIT_CODE") else None,
             exit_phase=knob("EXIT_PHASE") or "weights",
             hang_phase=knob("HANG_PHASE"),
+            hang=knob("HANG"),
+            hang_for=float(knob("HANG_FOR") or 1e9),
             no_ready=bool(knob("NO_READY")),
             log_file=knob("LOG_FILE"),
             log_flood=int(knob("LOG_FLOOD") or 0),
@@ -60,6 +67,7 @@ class Knobs:
                 tokens=int(knob("TOKENS") or 0),
                 token_delay=float(knob("TOKEN_DELAY") or 0),
                 die_at_token=int(knob("DIE_AT_TOKEN") or 0),
+                wedge_after=int(knob("WEDGE_AFTER") or 0),
             ),
         )
 
@@ -98,8 +106,8 @@ def _parser() -> Parser:
         kind, *names = line.split()
         if kind == "switch":
             parser.add_argument(*names, action="store_true")
-        elif "--dtype" in names:
-            parser.add_argument(*names, choices=DTYPES)
+        elif names[0] in CHOICES:
+            parser.add_argument(*names, choices=CHOICES[names[0]])
         else:
             parser.add_argument(*names, nargs={"one": None, "several": "+", "optional": "?"}[kind])
     return parser
@@ -208,7 +216,7 @@ class Start:
 
     def _fate(self, phase: str) -> None:
         if phase == self.knobs.hang_phase:
-            self._wait_for_ever()
+            self._hang(time.monotonic() + self.knobs.hang_for)
         if phase == self.knobs.exit_phase and self.knobs.exit_code is not None:
             self._die(self.knobs.exit_code)
 
@@ -226,6 +234,13 @@ class Start:
                 signal.signal(-code, signal.SIG_DFL)
             os.kill(os.getpid(), -code)
         raise SystemExit(code)
+
+    def _hang(self, until: float) -> None:
+        while time.monotonic() < until:
+            if self.knobs.hang == "talks":
+                log("INFO", "shm_broadcast.py:681", "Still waiting.", process="EngineCore", pid=self.core)
+            if self.knobs.hang != "computes":
+                time.sleep(0.5)
 
     def _wait_for_ever(self) -> None:
         while True:

@@ -29,6 +29,7 @@ class Manners:
     tokens: int = 0  # of each answer; 0: as long as the answer is
     token_delay: float = 0.0  # seconds
     die_at_token: int = 0
+    wedge_after: int = 0  # requests; later ones are taken, and nothing comes of them
 
 
 class Left(Exception):
@@ -281,6 +282,8 @@ class FakeServer:
         metrics.prompt_tokens += prompt
         end = "abort"
         try:
+            if 0 < self.manners.wedge_after < self.count:
+                await self._pause(request, float("inf"))
             for number, word in enumerate(words, start=1):
                 await self._pause(request, self.manners.token_delay)
                 if number == self.manners.die_at_token:

@@ -58,6 +58,7 @@ def test_a_starting_one_shows_its_phase_and_how_long_it_usually_takes(page: Clie
             earlier,
             State.STOPPED,
             created=began,
+            started_at=began,
             ready_at=began + dt.timedelta(seconds=seconds),
             ended_at=now,
         )

@@ -1,3 +1,4 @@
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,9 +8,10 @@ import pytest
 from django.template.loader import render_to_string
 
 from monitoring.cards import SystemCards, amount, duration, size
-from monitoring.gpu import GpuReader, GpuReading, GpuReadings
+from monitoring.gpu import GpuProcess, GpuReader, GpuReading, GpuReadings
 from monitoring.host import HostReading
-from monitoring.sampler import Readings
+from monitoring.processes import Usage, described
+from monitoring.sampler import Readings, TargetReading
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 GIB = 2**30
@@ -167,3 +169,15 @@ def test_a_driver_that_hangs_makes_only_its_numbers_old() -> None:
 def test_a_gpus_name_cannot_carry_markup() -> None:
     page = draw(readings(gpus=gpus(replace(GPU, name="<script>alert(1)</script>"))))
     assert "<script>" not in page
+
+
+def test_a_process_on_a_gpu_that_nobody_of_ours_owns_is_named() -> None:
+    me, ours, elsewhere = os.getpid(), os.getppid(), 2**22 + 1
+    processes = tuple(GpuProcess(pid, 3 * GIB) for pid in (me, ours, elsewhere))
+    read = replace(
+        readings(gpus=gpus(replace(GPU, processes=processes))),
+        targets={"launch:1": TargetReading(Usage(1.0, GIB, 1, pids=(ours,)), None)},
+    )
+    (card,) = SystemCards.of(read, NOW).gpus
+    assert card.strangers == [f"{described(me)}, 3.0 GiB"]
+    assert f"Not ours: {described(me)}, 3.0 GiB" in text(draw(read))

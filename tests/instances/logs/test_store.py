@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from instances.logs import store
-from instances.logs.store import Line
+from instances.logs.line import Line
+from instances.logs.parts import Parts
 from instances.logs.writer import DELAY, Writer
 
 MIB = 1024 * 1024
@@ -225,7 +226,7 @@ def test_a_part_that_is_dropped_during_a_read_is_a_marker(
         return first
 
     before = store.read(tmp_path, limit=100_000).lines
-    monkeypatch.setattr(store._Log, "bytes_at", after(second, store._Log.bytes_at))
+    monkeypatch.setattr(Parts, "bytes_at", after(second, Parts.bytes_at))
     lines = store.read(tmp_path, limit=100_000).lines
     assert len(lines) < len(before) and lines[-1] == before[-1]
     assert sum("dropped here" in line.text for line in lines) == 1

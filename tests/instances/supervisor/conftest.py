@@ -19,8 +19,16 @@ class Host:
 
     def __init__(self, actor: User) -> None:
         self.actor = actor
-        self.launcher = MemoryLauncher()
-        self.reconciler = Reconciler(self.launcher)
+        self.now = 10_000.0  # monotonic seconds
+        self.launcher = MemoryLauncher(clock=self.clock)
+        self.begin_again()
+
+    def clock(self) -> float:
+        return self.now
+
+    def begin_again(self) -> None:
+        """A new supervisor, which remembers nothing."""
+        self.reconciler = Reconciler(self.launcher, clock=self.clock)
 
     def deploy(self, name: str = "a", **options: Any) -> Instance:
         config = {"model": "Qwen/Qwen3-8B", **options.pop("config", {})}

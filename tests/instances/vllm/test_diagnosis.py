@@ -85,7 +85,7 @@ def test_it_names_the_choices() -> None:
         ("bfloat16-on-turing", "import", "bfloat16-not-supported", "Tesla T4", "float16"),
         ("model-type-unknown", "import", "model-type-unknown", "qwen3_vl", "newer version of the engine"),
         ("shared-memory", "weights", "shared-memory-too-small", "/dev/shm", "--shm-size"),
-        ("value-wants-json", "import", "not-json", "--limit-mm-per-prompt", '{"image": 4}'),
+        ("value-wants-json", "import", "not-json", "--limit-mm-per-prompt", '{"image": 4, "audio": 1}'),
         ("engine-dead-v0", "warm_up", "engine-core-died", "does not say why", "eager mode"),
         ("engine-dead-v1", "warm_up", "engine-core-died", "does not say why", "eager mode"),
         ("illegal-memory-access", "warm_up", "gpu-fault", "illegal memory access", "Xid"),
@@ -152,7 +152,12 @@ LINES = HERE / "reports" / "lines.txt"  # "CODE | line"
 
 @pytest.mark.parametrize(("code", "line"), [row.split(" | ", 1) for row in LINES.read_text().splitlines()])
 def test_it_knows_the_line(code: str, line: str) -> None:
-    assert why([line]).code == code
+    found = why([line])
+    assert found.code == code
+    for sentence in (found.cause, found.advice):
+        assert sentence.endswith(".") and not re.search(
+            r"  | [.,:]|\(\W*\)|[:.]\.$|\{", sentence.split("JSON")[0]
+        )
 
 
 def test_the_last_line_alone_is_not_the_cause() -> None:

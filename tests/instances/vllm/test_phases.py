@@ -168,3 +168,18 @@ def test_it_measures_each_phase() -> None:
         "seconds": {"import": 8.0, "weights": 3.0, "memory": 0.0},
     }
     assert json.loads(json.dumps(reader.snapshot())) == reader.snapshot()
+
+
+def test_it_hears_how_long_a_phase_took() -> None:
+    reader = PhaseReader()
+    for line in (
+        "Starting to load model x...",
+        "(Worker_TP0 pid=1) INFO 11-24 11:43:54 [x.py:1] Loading weights took 142.1 seconds",
+        "(Worker_TP1 pid=2) INFO 11-24 11:43:54 [x.py:1] Loading weights took 140.0 seconds",
+        "(Worker_TP1 pid=2) INFO 11-24 11:43:54 [x.py:1] Model loading took 2.0513 GiB memory and 27.2 seconds",
+        "torch.compile took 39 s in total",
+        "Memory profiling results: duration=71.88 seconds, total_gpu_memory=79.15GiB",
+        "Graph capturing finished in 37 secs, took 0.45 GiB",
+    ):
+        reader.feed(line)
+    assert reader.told == {"weights": 142.1, "compile": 39.0, "memory": 71.88, "graphs": 37.0}

@@ -1,0 +1,35 @@
+"""Whose a process on a GPU is, and which instances claim the GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+
+from monitoring.gpu import GpuReadings
+from monitoring.processes import described
+
+from .models import Launch
+
+
+def as_json(readings: GpuReadings) -> dict[str, Any]:
+    """The readings, each process with `instance` (its name, null for one that none owns) and `described`, each GPU
+    with `claimed_by`, names of instances. One query."""
+    found = readings.as_json()
+    launches = list(Launch.objects.live().here().select_related("instance")) if found["gpus"] else []
+    mains = {launch.pid: launch.instance.name for launch in launches if launch.pid}
+    for gpu in found["gpus"]:
+        gpu["claimed_by"] = [one.instance.name for one in launches if gpu["index"] in one.gpus]
+        for process in gpu["processes"]:
+            process["instance"] = _owner(process["pid"], mains)
+            process["described"] = described(process["pid"])
+    return found
+
+
+def _owner(pid: int, mains: dict[int, str]) -> str | None:
+    """By parentage: engines rename themselves, and wipe their environment with it."""
+    try:
+        line = [pid, *(parent.pid for parent in psutil.Process(pid).parents())]
+    except psutil.Error:  # it has ended, or is one of another container
+        return None
+    return next((mains[one] for one in line if one in mains), None)

@@ -1,0 +1,63 @@
+"""Who claims which GPU, and when a start must wait for another one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.conf import settings
+
+from instances.models import Launch
+from instances.states import State
+
+DEFAULT_SHARE = 0.9  # of a GPU's memory, where nothing is said; vLLM's own default is about that
+PARALLEL = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
+
+
+def gpus_of(config: Mapping[str, Any], accelerator: str) -> list[int]:
+    """The indices of the GPUs that an engine takes: as many as it has ranks, of the chosen ones the first."""
+    if accelerator == "cpu":
+        return []
+    given = {name.replace("_", "-"): value for name, value in (config.get("args") or {}).items()}
+    given["tensor-parallel-size"] = config.get("tensor_parallel_size") or given.get("tensor-parallel-size")
+    ranks = math.prod(_whole(given.get(name)) for name in PARALLEL)
+    chosen = config.get("gpus") or range(ranks)
+    return [int(gpu) for gpu in chosen][:ranks]
+
+
+def share_of(config: Mapping[str, Any]) -> float:
+    """The share of each GPU's memory that it takes; 0 where its cache has a size of its own."""
+    if any(name.replace("_", "-") == "kv-cache-memory-bytes" for name in config.get("args") or {}):
+        return 0.0
+    return float(config.get("gpu_memory_utilization") or DEFAULT_SHARE)
+
+
+def waits_for(launch: Launch, live: Iterable[Launch]) -> str:
+    """Why this launch may not start yet, as a sentence; empty when it may.
+
+    One start per GPU at a time, because an engine that measures free memory while another one loads gets it wrong;
+    and few at once on the whole host, because after a boot all of them would read their weights together.
+    """
+    starting = [one for one in live if one.state == State.STARTING and one.pk != launch.pk]
+    for other in starting:
+        if set(other.gpus) & set(launch.gpus):
+            return f"Waits until {other.instance.name} has started: one start per GPU at a time."
+    if len(starting) >= settings.STARTS_AT_ONCE:
+        return f"Waits its turn: {len(starting)} others are starting."
+    return ""
+
+
+def crowded(launch: Launch, live: Iterable[Launch]) -> tuple[int, list[Launch]] | None:
+    """A GPU on which the shares of all who claim it are more than the whole, and who they are."""
+    for gpu in launch.gpus:
+        others = [one for one in live if gpu in one.gpus and one.pk != launch.pk]
+        shares = [share_of(one.revision.config) for one in (launch, *others)]
+        if others and sum(shares) > 1.0 + 1e-9 and shares[0]:
+            return gpu, others
+    return None
+
+
+def _whole(value: object) -> int:
+    """A count of ranks; what is not understood is the engine's to refuse."""
+    return max(1, int(value)) if isinstance(value, int | str) and str(value).isdigit() else 1

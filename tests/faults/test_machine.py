@@ -1,0 +1,271 @@
+"""Rows 16, 17, 19, 21 and 22: what the machine does to us."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.console import Console, eventually
+from tests.faults.engines import (
+    all_gone,
+    answers,
+    ask,
+    deploy,
+    directory,
+    identity,
+    kill,
+    launches,
+    log_texts,
+    page,
+    running,
+    tree,
+)
+
+MIB = 2**20
+
+
+# ------------------------------------------------------------ row 16
+
+
+def test_row_16_a_flood_stays_under_the_cap_and_the_console_and_its_page_live(host: Console) -> None:
+    instance_id, launch = running(host, "flood", knobs={"LOG_FLOOD": "500"})
+    console = psutil.Process(host.process.pid if host.process else 0)
+    shim = psutil.Process(identity(host, launch)["shim"]["pid"])
+    before = console.memory_info().rss
+    most = 0
+    for _ in range(100):
+        most = max(most, console.memory_info().rss)
+        text = page(host, f"/instances/{instance_id}/")
+        assert "Running" in text
+        if LAST_OF_FLOOD in newest_text(host, launch):
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("the flood did not end")
+    on_disk = sum(file.stat().st_size for file in directory(host, launch).glob("log*"))
+    assert on_disk <= 257 * MIB
+    assert most - before < 30 * MIB and shim.memory_info().rss < 30 * MIB
+    ask(host, instance_id, "stop")
+    host.reaches(instance_id, "stopped")
+
+
+LAST_OF_FLOOD = f"{500 * 8000 - 1:012d}"
+
+
+def newest_text(console: Console, launch: dict[str, object]) -> str:
+    with suppress(FileNotFoundError), (directory(console, launch) / "log").open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+        return file.read().decode(errors="replace")
+    return ""
+
+
+HOSTILE = (
+    b"\x1b[31mred\x1b[0m \x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\\n"
+    b"bad \xff\xfe utf-8\nnul \0 here\nprogress 1%\rprogress 100%\n"
+    b"<script>alert(1)</script>\n" + "bidi \u202eevil\u202c\n".encode() + b"x" * 10 * MIB + b"\n"
+)
+
+
+def test_row_16_whatever_is_printed_the_page_is_inert(host: Console, tmp_path: Path) -> None:
+    path = tmp_path / "hostile"
+    path.write_bytes(HOSTILE)
+    instance_id, _ = running(host, "hostile", knobs={"LOG_FILE": str(path)})
+    texts = log_texts(host, instance_id)
+    assert any(text == "red link" for text in texts) and "progress 100%" in texts
+    assert max(map(len, texts)) < 20_000
+    text = page(host, f"/instances/{instance_id}/logs/")
+    assert "<script>alert" not in text and "\u202e" not in text and "\x1b" not in text
+    ask(host, instance_id, "stop")
+
+
+# ------------------------------------------------------------ row 17
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB."""
+    folder = tmp_path / "data" / "launches"
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_row_17_a_full_disk_leaves_the_engine_alone_and_says_so_once(small_disk: Path) -> None:
+    console = Console(small_disk.parent)
+    try:
+        console.start()
+        console.make_administrator()
+        fill(small_disk, leave=2 * MIB)
+        instance_id, launch = running(console, "a", knobs={"LOG_FLOOD": "20"})
+        warned = eventually(lambda: disk_warnings(console, instance_id), what="the page warns")
+        assert warned == 1 and answers(launch)
+        assert console.instance(instance_id)["launch"]["state"] == "running"
+        (small_disk / "ballast").unlink()
+        eventually(lambda: disk_warnings(console, instance_id) == 0, what="the warning goes")
+        marker = eventually(lambda: log_texts(console, instance_id, search="the disk was full"))
+        assert len(marker) == 1 and "are missing here" in marker[0]
+        fill(small_disk)
+        kill(launch["pid"])
+        ended = console.reaches(instance_id, "error", within=20)["launch"]
+        assert ended["exit_code"] == -signal.SIGKILL  # recorded though there is no room
+        ask(console, instance_id, "stop")
+    finally:
+        console.close()
+
+
+def disk_warnings(console: Console, instance_id: int) -> int:
+    return page(console, f"/instances/{instance_id}/").count("The disk under its log is full")
+
+
+def fill(folder: Path, leave: int = 0) -> None:
+    """Take the room there, but for so many bytes."""
+    disk = os.statvfs(folder)
+    with suppress(OSError), (folder / "ballast").open("wb") as file:
+        for _ in range((disk.f_bavail * disk.f_frsize - leave) // 65536 + 1):
+            file.write(b"\0" * 65536)
+            file.flush()
+
+
+# ------------------------------------------------------------ row 19
+
+
+@pytest.mark.parametrize("jump", ["+1h", "-1h"])
+def test_row_19_when_the_clock_jumps_nothing_restarts_and_nothing_expires(tmp_path: Path, jump: str) -> None:
+    library = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+    if library is None:
+        pytest.skip("libfaketime is not installed")
+    offset = tmp_path / "offset"
+    offset.write_text("+0\n")
+    console = Console(
+        tmp_path / "data",
+        LD_PRELOAD=str(library),
+        FAKETIME_TIMESTAMP_FILE=str(offset),
+        FAKETIME_CACHE_DURATION="1",
+        FAKETIME_DONT_FAKE_MONOTONIC="1",
+    )
+    try:
+        console.start()
+        console.make_administrator()
+        instance_id, launch = running(console, "a")
+        slow_id = deploy(console, "slow", knobs={"START_DELAY": "8"})
+        loops_id = deploy(console, "loops", knobs={"EXIT_CODE": "1"})
+        waiting = console.reaches(loops_id, "error")
+        assert waiting["restart"]["attempt"] == 1
+        failed_at = time.monotonic()
+        offset.write_text(jump + "\n")
+        assert console.reaches(slow_id, "running")["launch"]["error"] == ""
+        eventually(lambda: len(launches(console, loops_id)) == 2, within=25, what="the second attempt")
+        assert 6 < time.monotonic() - failed_at < 16  # ten seconds, give or take a quarter
+        still = console.instance(instance_id)["launch"]
+        assert (still["id"], still["pid"], still["state"]) == (launch["id"], launch["pid"], "running")
+        assert console.is_ready()
+    finally:
+        del console.environment["LD_PRELOAD"]
+        console.close()
+
+
+# ------------------------------------------------------------ row 21
+
+
+def test_row_21_after_a_reboot_what_should_run_starts_again_one_after_another(tmp_path: Path) -> None:
+    console = Console(tmp_path / "data", LLMOPS_STARTS_AT_ONCE="1")
+    try:
+        console.start()
+        console.make_administrator()
+        policies = {"a": "on-failure", "b": "never", "c": "on-failure"}
+        ids = {name: deploy(console, name, restart_policy=policy) for name, policy in policies.items()}
+        before = {name: console.reaches(pk, "running")["launch"] for name, pk in ids.items()}
+        idle = deploy(console, "idle", start=False)
+        console.end(signal.SIGKILL)
+        for launch in before.values():
+            reboot(console, launch)
+        console.start()
+        for name, pk in ids.items():
+            again = eventually(lambda pk=pk: len(launches(console, pk)) == 2 and launches(console, pk))
+            assert again and again[1]["state"] == "error" and "host was restarted" in again[1]["error"]
+            after = console.reaches(pk, "running")
+            assert after["launch"]["id"] != before[name]["id"] and after["restart"] is None
+        assert console.instance(idle)["launch"] is None
+        starts = sorted(
+            (console.instance(pk)["launch"]["started_at"], console.instance(pk)["launch"]["ready_at"])
+            for pk in ids.values()
+        )
+        assert all(ready <= begun for (_, ready), (begun, _) in pairwise(starts))
+    finally:
+        console.close()
+
+
+def reboot(console: Console, launch: dict[str, object]) -> None:
+    """As the machine leaves it: every process gone, and a record of another boot."""
+    path = directory(console, launch) / "shim.json"
+    processes = tree(console, launch)
+    for process in processes:
+        kill(process)
+    all_gone(processes)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"boot": "an earlier one"}))
+
+
+# ------------------------------------------------------------ row 22
+
+
+def test_row_22_without_file_descriptors_there_is_a_clear_error_and_then_a_recovery(tmp_path: Path) -> None:
+    console = Console(tmp_path / "data")
+    try:
+        console.start()
+        console.make_administrator()
+        keeps_id, keeps = running(console, "keeps")
+        assert console.process is not None
+        used = max(int(name) for name in os.listdir(f"/proc/{console.process.pid}/fd"))
+        soft, hard = resource.prlimit(console.process.pid, resource.RLIMIT_NOFILE)
+        instance_id = deploy(console, "a", start=False)
+        ask(console, instance_id, "start")
+        resource.prlimit(console.process.pid, resource.RLIMIT_NOFILE, (used - 2, hard))
+        time.sleep(3)  # the time of a tick: nothing can be opened meanwhile
+        resource.prlimit(console.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        console.reaches(instance_id, "running", within=30)
+        still = console.instance(keeps_id)["launch"]
+        assert (still["pid"], still["state"]) == (keeps["pid"], "running")
+    finally:
+        console.close()
+
+
+def test_row_22_a_host_without_processes_left_is_a_clear_error_and_then_a_recovery(tmp_path: Path) -> None:
+    """The shim has no room to fork: a limit on its own descriptors stands for it, as root has no limit of processes."""
+    wrapper = tmp_path / "vllm"
+    state = tmp_path / "full"
+    state.touch()
+    fake = Path(__file__).parents[1] / "fakes" / "vllm"
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        f'if [ -e "{state}" ] && [ "$1" = serve ]; then echo "RuntimeError: can\'t start new thread"; exit 1; fi\n'
+        f'exec "{sys.executable}" "{fake}" "$@"\n'
+    )
+    wrapper.chmod(0o700)
+    console = Console(tmp_path / "data", vllm=wrapper)
+    try:
+        console.start()
+        console.make_administrator()
+        instance_id = deploy(console, "a")
+        found = console.reaches(instance_id, "error")
+        assert "processes or threads" in found["launch"]["error"] and found["restart"]["attempt"] == 1
+        state.unlink()
+        console.reaches(instance_id, "running", within=30)
+    finally:
+        console.close()

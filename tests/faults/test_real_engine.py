@@ -1,0 +1,163 @@
+"""Rows 1, 3, 5, 6, 13, 14 and 20 on the real engine, in several processes as it runs by default."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from instances.vllm.engines import Engine
+from tests.console import Console, eventually
+from tests.faults.engines import (
+    all_gone,
+    answers,
+    ask,
+    core_of,
+    deploy,
+    kill,
+    launches,
+    lives,
+    log_texts,
+    page,
+    port_is_free,
+    tree,
+)
+
+pytestmark = pytest.mark.engine
+
+SEVERAL = {"env": {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}}
+START = 240.0  # seconds; on a busy machine the imports alone take a minute
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory, real_engine: Engine) -> Iterator[Console]:
+    console = Console(tmp_path_factory.mktemp("real") / "data", vllm=real_engine.path, LLMOPS_STOP_GRACE="5")
+    console.start()
+    console.make_administrator()
+    yield console
+    console.close()
+
+
+@pytest.fixture(scope="module")
+def engine(real: Console) -> int:
+    """One instance that all tests here start and break; the first of them waits for its first start."""
+    answer = real.api(
+        "POST",
+        "/api/models/deploy",
+        json={"name": "real", "preset": "tiny-demo", "start": False, **SEVERAL},
+    )
+    assert answer.status_code == 201, answer.text
+    return int(answer.json()["id"])
+
+
+def runs(console: Console, instance_id: int) -> dict[str, Any]:
+    """Its launch, once it runs; started if need be."""
+    if (console.instance(instance_id)["launch"] or {}).get("state") != "running":
+        ask(console, instance_id, "start")
+    launch: dict[str, Any] = console.reaches(instance_id, "running", within=START)["launch"]
+    return launch
+
+
+def chat(console: Console, **options: Any) -> httpx.Response:
+    body = {"model": "real", "messages": [{"role": "user", "content": "What is the capital of Japan?"}]}
+    return console.api("POST", "/v1/chat/completions", json=body, **options)
+
+
+def test_row_13_a_flag_and_a_model_that_the_real_engine_refuses(real: Console) -> None:
+    flag = deploy(real, "flag", args={"no-such-flag": 1})
+    folder = real.data / "models" / "empty"
+    folder.mkdir(parents=True)
+    model = deploy(real, "model", model=str(folder))
+    refused = real.reaches(flag, "error", within=START)
+    assert "does not know --no-such-flag" in refused["launch"]["error"] and refused["restart"] is None
+    assert refused["launch"]["exit_code"] == 2
+    assert "error: unrecognized arguments: --no-such-flag" in page(real, f"/instances/{flag}/")
+    missing = real.reaches(model, "error", within=START)
+    assert missing["restart"] is None and missing["launch"]["exit_code"] == 1
+    assert "model" in missing["launch"]["error"].lower() and len(launches(real, model)) == 1
+
+
+def test_row_1_it_outlives_the_console_and_is_taken_up(real: Console, engine: int) -> None:
+    before = runs(real, engine)
+    lines = log_texts(real, engine)
+    real.end(signal.SIGKILL)
+    assert answers(before)
+    real.start()
+    after = real.reaches(engine, "running", within=2)["launch"]
+    assert (after["id"], after["pid"]) == (before["id"], before["pid"])
+    assert log_texts(real, engine)[: len(lines)] == lines
+    assert "Tokyo" in chat(real).text
+
+
+def test_row_20_frozen_it_is_unhealthy_and_thawed_it_runs_on(real: Console, engine: int) -> None:
+    launch = runs(real, engine)
+    for process in (psutil.Process(launch["pid"]), core_of(launch)):
+        process.suspend()
+        found = real.reaches(engine, "unhealthy", within=20)
+        assert "lives but" in found["launch"]["error"] and chat(real).status_code == 503
+        process.resume()
+        real.reaches(engine, "running", within=20)
+    assert "Tokyo" in chat(real).text
+
+
+def test_row_5_main_killed_alone_takes_the_whole_tree_with_it(real: Console, engine: int) -> None:
+    launch = runs(real, engine)
+    processes = tree(real, launch)
+    assert len(processes) >= 3
+    kill(launch["pid"])
+    began = time.monotonic()
+    ended = real.reaches(engine, "error", within=15)
+    assert time.monotonic() - began < 5 + 5 + 1  # its orphans' grace, the patience of this look, and one
+    all_gone(processes, within=1)
+    assert ended["launch"]["exit_code"] == -signal.SIGKILL and ended["restart"]["attempt"] == 1
+    assert port_is_free(launch)
+
+
+def test_row_6_the_inner_process_killed_is_an_error_though_main_exits_with_0(
+    real: Console, engine: int
+) -> None:
+    launch = runs(real, engine)
+    processes = tree(real, launch)
+    kill(core_of(launch))
+    ended = real.reaches(engine, "error", within=30)["launch"]
+    assert ended["exit_code"] == 0 and ended["error"]
+    all_gone(processes, within=1)
+    ask(real, engine, "stop")
+
+
+def test_row_14_a_stop_in_the_part_of_the_start_that_ignores_sigterm(real: Console, engine: int) -> None:
+    ask(real, engine, "start")
+    launch = real.reaches(engine, "starting")["launch"]
+    eventually(
+        lambda: any("non-default args" in text for text in log_texts(real, engine)),
+        within=START,
+        what="imports",
+    )
+    processes = tree(real, launch)
+    ask(real, engine, "stop")
+    ended = real.reaches(engine, "stopped", within=15)["launch"]
+    assert ended["ready_at"] is None and ended["error"] == ""
+    all_gone(processes)
+
+
+def test_row_3_a_stop_with_an_answer_in_flight_is_completed_by_the_next_supervisor(
+    real: Console, engine: int
+) -> None:
+    launch = runs(real, engine)
+    processes = tree(real, launch)
+    headers = {"Authorization": f"Bearer {real.key}"}
+    body = {"model": "real", "stream": True, "max_tokens": 900, "ignore_eos": True, "prompt": "Hi"}
+    with httpx.stream("POST", f"{real.url}/v1/completions", json=body, headers=headers, timeout=30) as answer:
+        next(answer.iter_lines())
+        ask(real, engine, "stop")
+        real.reaches(engine, "stopping", within=5)
+        real.end(signal.SIGKILL)
+    real.start()
+    ended = real.reaches(engine, "stopped", within=20)["launch"]
+    assert ended["id"] == launch["id"] and not any(map(lives, processes))
+    assert port_is_free(launch)

@@ -1,0 +1,176 @@
+"""Rows 10 to 13 and 23: starts that must not become RUNNING, or that must wait."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.console import FAKE_VLLM, Console, eventually, free_port
+from tests.faults.engines import ask, deploy, launches, page, port_is_free, running
+
+DEMO = FAKE_VLLM.parents[2] / "demo" / "tiny-chat"
+
+
+def test_row_10_a_stranger_on_the_port_is_named_and_nothing_runs(host: Console) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        instance_id = deploy(host, "stranger", port=port)
+        launch = host.reaches(instance_id, "error")["launch"]
+    assert f"Port {port} is in use by" in launch["error"] and "(process " in launch["error"]
+    assert launch["pid"] is None and len(launches(host, instance_id)) == 1
+    ask(host, instance_id, "start")
+    host.reaches(instance_id, "running")
+
+
+def test_row_10_a_stale_engine_that_comes_to_share_the_port_is_found_before_it_runs(host: Console) -> None:
+    port = free_port()
+    instance_id = deploy(host, "shared", port=port, knobs={"START_DELAY": "4"}, restart_policy="never")
+    host.reaches(instance_id, "starting")
+    eventually(lambda: not port_is_free_for_bind(port), what="the engine has its port")
+    command = [sys.executable, str(FAKE_VLLM), "serve", str(DEMO), "--port", str(port)]
+    stale = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        launch = host.reaches(instance_id, "error")["launch"]
+        assert f"Port {port} is shared with" in launch["error"]
+        assert f"(process {stale.pid} of" in launch["error"] and launch["ready_at"] is None
+        assert stale.poll() is None  # not ours to end
+    finally:
+        stale.terminate()
+        stale.wait()
+
+
+def port_is_free_for_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def test_row_11_a_slow_start_that_gets_on_is_waited_for(host: Console) -> None:
+    instance_id = deploy(host, "slow", knobs={"START_DELAY": "12"})  # four times the stall deadline
+    assert host.reaches(instance_id, "running")["launch"]["ready_at"]
+
+
+def test_row_11_a_silent_start_that_computes_is_waited_for(host: Console) -> None:
+    instance_id = deploy(
+        host, "compiles", knobs={"HANG_PHASE": "compile", "HANG": "computes", "HANG_FOR": "8"}
+    )
+    assert host.reaches(instance_id, "running")["launch"]["error"] == ""
+
+
+@pytest.mark.parametrize("manner", ["silent", "talks"])
+def test_row_11_a_start_that_stalls_is_ended_with_its_phase(host: Console, manner: str) -> None:
+    knobs = {"HANG_PHASE": "weights", "HANG": manner}
+    instance_id = deploy(host, f"stalls-{manner}", knobs=knobs, restart_policy="never")
+    launch = host.reaches(instance_id, "error", within=30)["launch"]
+    assert "no progress" in launch["error"] and "weights" in launch["error"].lower()
+    assert port_is_free(launch)
+
+
+def test_row_11_a_start_beyond_its_deadline_is_ended(tmp_path: Path) -> None:
+    console = Console(tmp_path / "data", LLMOPS_START_DEADLINE="4")
+    try:
+        console.start()
+        console.make_administrator()
+        instance_id = deploy(console, "late", knobs={"START_DELAY": "60"}, restart_policy="never")
+        launch = console.reaches(instance_id, "error")["launch"]
+        assert "that a start may take" in launch["error"] and port_is_free(launch)
+    finally:
+        console.close()
+
+
+def test_row_12_a_crash_loop_backs_off_and_stop_ends_it(host: Console) -> None:
+    knobs = {"EXIT_CODE": "1", "EXIT_PHASE": "memory"}
+    instance_id = deploy(host, "loops", knobs=knobs)
+    first = host.reaches(instance_id, "error")
+    assert first["restart"]["attempt"] == 1 and first["restart"]["of"] == 5
+    second = eventually(
+        lambda: len(launches(host, instance_id)) == 2 and host.instance(instance_id), within=25
+    )
+    assert second
+    again = host.reaches(instance_id, "error")
+    assert again["restart"]["attempt"] == 2
+    ask(host, instance_id, "stop")
+    assert host.instance(instance_id)["restart"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "words", "advice"),
+    [
+        ("flag", {"args": {"no-such-flag": 1}}, "does not know --no-such-flag", "Remove it"),
+        ("value", {"args": {"scheduling-policy": "lifo"}}, "lifo", "Choose one of"),
+    ],
+)
+def test_row_13_what_the_engine_refuses_is_final_in_its_own_words(
+    host: Console, name: str, body: dict[str, object], words: str, advice: str
+) -> None:
+    instance_id = deploy(host, f"refused-{name}", **body)
+    found = host.reaches(instance_id, "error")
+    assert words in found["launch"]["error"] and found["launch"]["exit_code"] == 2
+    assert found["restart"] is None and len(launches(host, instance_id)) == 1
+    text = page(host, f"/instances/{instance_id}/")
+    assert advice in text and "error: " in text
+
+
+def test_row_13_a_model_that_is_not_there_is_final(host: Console) -> None:
+    folder = host.data / "models" / "gone"
+    folder.mkdir(parents=True)
+    instance_id = deploy(host, "no-model", model=str(folder), start=False)
+    folder.rmdir()
+    ask(host, instance_id, "start")
+    found = host.reaches(instance_id, "error")
+    assert str(folder) in found["launch"]["error"] and found["restart"] is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "words"),
+    [
+        (None, "", "does not exist"),
+        (0o600, "#!/bin/sh\n", "cannot be executed"),
+        (0o700, "#!/no/such/python\n", "names an interpreter in its first line that does not exist"),
+        (0o700, "\x7fELF nonsense", "no program that this machine can run"),
+    ],
+)
+def test_row_13_a_command_that_cannot_be_run_is_final(
+    tmp_path: Path, mode: int | None, content: str, words: str
+) -> None:
+    command = tmp_path / "vllm"
+    console = Console(tmp_path / "data", vllm=FAKE_VLLM)
+    try:
+        console.environment["LLMOPS_VLLM"] = str(command)
+        if mode is not None:
+            command.write_text(content)
+            command.chmod(mode)
+        console.start()
+        console.make_administrator()
+        instance_id = deploy(console, "a")
+        found = console.reaches(instance_id, "error")
+        assert found["restart"] is None and str(command) in found["launch"]["error"]
+        assert words in found["launch"]["error"]
+    finally:
+        console.close()
+
+
+def test_row_23_beyond_the_limit_is_a_sentence_and_nothing_is_saved(tmp_path: Path) -> None:
+    console = Console(tmp_path / "data", LLMOPS_MAX_INSTANCES="2")
+    try:
+        console.start()
+        console.make_administrator()
+        for name in "ab":
+            running(console, name)
+        third = console.api("POST", "/api/models/deploy", json={"name": "c", "preset": "tiny-demo"})
+        assert (
+            third.status_code == 409
+            and "2 of 2 instances should run already: a, b." in third.json()["detail"]
+        )
+        assert [one["name"] for one in console.api("GET", "/api/models/list").json()] == ["a", "b"]
+    finally:
+        console.close()
