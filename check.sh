@@ -52,7 +52,7 @@ check migrations "$python" manage.py makemigrations --check --dry-run
 
 tests() { "$python" -m pytest -p tests.no_skips -rs "$@"; }
 if [[ $mode != --static ]]; then
-    check 'tests on the fake engine' tests -n 2 -m 'not engine and not browser and not stress'
+    check 'tests on the fake engine' tests -n 2 --dist loadgroup -m 'not engine and not browser and not stress'
     [[ $mode == --fast ]] || check 'tests on the real engine and in a browser' tests -m '(engine or browser) and not stress'
     [[ $mode != --stress ]] || check 'tests under stress' tests -m stress
 fi

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -10,6 +11,7 @@ from html import escape
 
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
+from django.db import DatabaseError
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -23,6 +25,8 @@ from .completion import CompletionFailed, Piece, Said, complete
 from .models import Message
 from .sse import format_comment, format_event
 from .targets import Target, target_of
+
+log = logging.getLogger(__name__)
 
 BATCH = 0.03  # seconds; what comes together goes to the page together
 BEAT = 2.0  # seconds between two saves, each of them a sign of life
@@ -175,9 +179,14 @@ class AnswerStream:
     # ------------------------------------------------------------ what it writes
     async def _give_sign_of_life(self) -> None:
         heard, self._heard = self._heard, False
-        await database_sync_to_async(self._save)()
-        await self._look()
-        if not heard and not self._over and not await database_sync_to_async(self._engine_is_well)():
+        try:
+            await database_sync_to_async(self._save)()
+            await self._look()
+            well = heard or self._over or await database_sync_to_async(self._engine_is_well)()
+        except DatabaseError as error:  # it restarts: the answer goes on, and is saved at a later beat
+            log.warning("the database does not answer while an answer is written: %s", str(error).strip())
+            return
+        if not well:
             words = _("%(name)s stopped answering.") % {"name": self._answer.served_by}
             self._end(Message.State.ERROR, words)
 

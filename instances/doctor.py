@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import resource
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from monitoring.gpu import GpuReader
+from monitoring.processes import described
 
 from .launchers import processes
 from .launchers.local import LocalLauncher
@@ -55,7 +55,7 @@ def findings() -> Iterator[tuple[str, Finding]]:
             yield from ((name, finding) for finding in check())
         except DatabaseError:
             yield name, Finding("warn", "Not looked at: the database does not answer.")
-        except Exception as error:  # a broken machine is what this is for
+        except (OSError, ValueError, psutil.Error) as error:  # a broken machine is what this is for
             yield name, Finding("bad", f"This could not be looked at: {error!r}.")
 
 
@@ -103,7 +103,7 @@ def _gpu() -> Iterator[Finding]:
             if process.pid not in ours:
                 yield Finding(
                     "warn",
-                    f"GPU {gpu.index} is also used by {_who(process.pid)}, {_size(process.memory or 0)}.",
+                    f"GPU {gpu.index} is also used by {described(process.pid)}, {_size(process.memory or 0)}.",
                     "End it if a model does not fit beside it.",
                 )
 
@@ -197,7 +197,7 @@ def _redis() -> Iterator[Finding]:
 def _supervisor() -> Iterator[Finding]:
     holder = _lock_holder()
     if holder:
-        yield Finding("ok", f"{_who(holder)} supervises the engines of {settings.LLMOPS_DATA}.")
+        yield Finding("ok", f"{described(holder)} supervises the engines of {settings.LLMOPS_DATA}.")
         return
     wanted = list(Instance.objects.should_run().values_list("name", flat=True))
     if wanted:
@@ -260,15 +260,6 @@ CHECKS: dict[str, Check] = {
 
 def _size(count: float) -> str:
     return f"{count / GIB:.1f} GiB"
-
-
-def _who(pid: int) -> str:
-    """`python3 (process 12, user mia)`, as far as this account may know."""
-    try:
-        process = psutil.Process(pid)
-        return f"{process.name()} (process {pid}, user {pwd.getpwuid(process.uids().real).pw_name})"
-    except (psutil.Error, KeyError):
-        return f"process {pid}"
 
 
 def _lock_holder() -> int:

@@ -107,7 +107,7 @@ def _look(process: psutil.Process) -> _Part | None:
     try:
         with process.oneshot():
             memory = process.memory_info()
-            if not memory.rss or not process.is_running():
+            if not memory.rss:
                 return None  # a zombie: over, but not yet collected by its parent
             used = process.cpu_percent()
             suspended = process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)

@@ -80,6 +80,15 @@ class Door:
         assert found is not None
         return found
 
+    def remove_all(self) -> None:
+        """Leave no instance, whatever state each is in."""
+        for instance in self.api("GET", "/api/models/list").json():
+            path = f"/api/models/{instance['id']}"
+            self.api("DELETE", path)
+            if (instance["launch"] or {}).get("state") == "stopping":
+                self.api("POST", f"{path}/stop")  # forced
+        eventually(lambda: self.api("GET", "/api/models/list").json() == [], what="all instances are removed")
+
 
 class Console(Door):
     """Started, killed and started again on the same data; `close` leaves no process behind."""

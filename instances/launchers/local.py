@@ -52,7 +52,8 @@ class LocalLauncher:
 
     def start(self, spec: LaunchSpec) -> Ref:
         ref = Ref(spec.launch_id, spec.directory.absolute())
-        self._collect()
+        for launch_id in list(self._shims):
+            self._collect(launch_id)
         if ref.launch_id in self._shims or _has_begun(ref.directory):
             return ref
         kept = {
@@ -84,7 +85,7 @@ class LocalLauncher:
         ]
 
     def observe(self, ref: Ref) -> Observation:
-        self._collect()
+        self._collect(ref.launch_id)
         identity = _identity(ref.directory)
         if (
             identity is not None
@@ -126,14 +127,15 @@ class LocalLauncher:
     def kill(self, ref: Ref) -> None:
         self.stop(ref, 0.0)
 
-    def _collect(self) -> None:
-        """Collect the shims of ours that have ended, so that none stays a zombie."""
-        for launch_id, pid in list(self._shims.items()):
-            with suppress(ChildProcessError):
-                if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                    continue
-            del self._shims[launch_id]
-            self._gone.add(launch_id)
+    def _collect(self, launch_id: int) -> None:
+        """Collect the launch's shim if it is ours and has ended, so that it stays no zombie."""
+        if launch_id not in self._shims:
+            return
+        with suppress(ChildProcessError):
+            if os.waitpid(self._shims[launch_id], os.WNOHANG) == (0, 0):
+                return
+        del self._shims[launch_id]
+        self._gone.add(launch_id)
 
     def _observe_beginning(self, ref: Ref) -> Observation:
         """A launch whose shim has not said who it is: wait a little, then make sure that it never will."""
@@ -242,9 +244,12 @@ def _bring_forward(path: Path, at: float) -> None:
 def _read(path: Path) -> dict[str, object] | None:
     """A JSON object, or None while it is not there or not written yet."""
     try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        text = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    if not text.startswith(b"{"):  # the room for it alone
+        return None
+    found = json.loads(text)
     return found if isinstance(found, dict) else None
 
 

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 from collections.abc import Iterable
+from functools import cache
 
 
 class Process:
@@ -31,6 +32,7 @@ class Process:
         return self.state in (b"Z", b"X") and self.threads <= 1
 
 
+@cache
 def boot_id() -> str:
     """What tells this run of the machine, or of the container, from every other one.
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Collection
 
 from django.conf import settings
+from django.utils import timezone
 
 from instances.launchers.base import HOST_RESTARTED, Exit, Observation
 from instances.logs import store
@@ -106,7 +107,7 @@ def restart_of(launch: Launch, why: Diagnosis, ended_at: dt.datetime) -> Restart
     if why.final or not launch.instance.wants(launch):
         return None
     if why.code == RESTARTED:
-        return Restart(at=ended_at, attempt=0)
+        return Restart(at=timezone.now(), attempt=0)
     if launch.instance.restart_policy != RestartPolicy.ON_FAILURE:
         return None
     earlier = launch.instance.launches.filter(
@@ -117,7 +118,12 @@ def restart_of(launch: Launch, why: Diagnosis, ended_at: dt.datetime) -> Restart
     ).exclude(code=RESTARTED)
     failures = [Ending(ended_at, _ran_for(launch, ended_at))]
     failures += [Ending(one.ended_at, _ran_for(one, one.ended_at)) for one in earlier[:20] if one.ended_at]
-    return next_restart(failures, budget=settings.RESTART_BUDGET, jitter=random.uniform(-JITTER, JITTER))
+    return next_restart(
+        failures,
+        now=timezone.now(),
+        budget=settings.RESTART_BUDGET,
+        jitter=random.uniform(-JITTER, JITTER),
+    )
 
 
 def _ran_for(launch: Launch, ended_at: dt.datetime) -> dt.timedelta:

@@ -38,6 +38,7 @@ TICK = 2.0  # seconds; what a lost bell costs at most
 BUSY_TICK = 0.25  # seconds, while a launch is on its way up or down
 PROBE_EVERY = 0.5  # seconds between probes of a starting engine
 HEALTH_EVERY = 5.0  # seconds from start to start
+SLACK = 0.1  # seconds by which a probe may come early: timers are not exact
 BUSY = (State.INITIALIZING, State.STARTING, State.STOPPING, State.LOST)
 TIDY_EVERY = 3600.0  # seconds between two looks for old logs
 
@@ -64,13 +65,14 @@ class Supervisor:
     async def run(self) -> None:
         """Supervise until cancelled. Engines go on afterwards."""
         sampler = Sampler(HostReader(Path(settings.LLMOPS_DATA)), GpuReader(), lambda: self._targets)
-        sampling = asyncio.create_task(sampler.run(self._heard))
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
+            beside = [asyncio.create_task(work) for work in (sampler.run(self._heard), self._probe(client))]
             try:
                 while True:
-                    await self._turn_or_wait(client)
+                    await self._turn_or_wait()
             finally:
-                sampling.cancel()
+                for task in beside:
+                    task.cancel()
                 for probe in self._probes.values():
                     probe.cancel()
                 for pid in list(self._keepers):
@@ -82,16 +84,16 @@ class Supervisor:
         self.reconciler.readings = readings
         await readings_taken(readings)
 
-    async def _turn_or_wait(self, client: httpx.AsyncClient) -> None:
+    async def _turn_or_wait(self) -> None:
         """The one catch-all: whatever goes wrong in a step, supervision goes on, and so do the pages."""
         try:
-            await self._turn(client)
+            await self._turn()
         except Exception:
             log.exception("a step of the supervisor failed; the next one tries again")
             await asyncio.sleep(TICK)
 
-    async def _turn(self, client: httpx.AsyncClient) -> None:
-        """One step, its announcements, the probes that are due, and the wait for the next bell."""
+    async def _turn(self) -> None:
+        """One step, its announcements, and the wait for the next bell."""
         self._bell.clear()
         try:
             if not self._adopted:
@@ -104,11 +106,10 @@ class Supervisor:
         else:
             mark_reconciled()
         launches = self.reconciler.live
-        due = self._probe(client, launches)
         self._targets = [_target(launch) for launch in launches if launch.pid]
         self._attend(set(self.reconciler.keepers.values()))
         await self._tidy()
-        await self._wait(min(BUSY_TICK if any(launch.state in BUSY for launch in launches) else TICK, due))
+        await self._wait(BUSY_TICK if any(launch.state in BUSY for launch in launches) else TICK)
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -144,13 +145,17 @@ class Supervisor:
             self._tidied_at = time.monotonic()
             await self._in_thread(retention.drop_old_logs, settings.LLMOPS_LOGS_KEPT)
 
-    def _probe(self, client: httpx.AsyncClient, launches: list[Launch]) -> float:
-        """Ask each engine whose time has come; the answer is judged at the next step. Seconds until the next one."""
+    async def _probe(self, client: httpx.AsyncClient) -> None:
+        """Ask each engine when its time has come, until cancelled; the answers are judged at the next step."""
+        while True:
+            self._probe_once(client, self.reconciler.live)
+            await asyncio.sleep(PROBE_EVERY)
+
+    def _probe_once(self, client: httpx.AsyncClient, launches: list[Launch]) -> None:
         now = time.monotonic()
         for ended in set(self._probes) - {launch.pk for launch in launches}:
             self._probes.pop(ended).cancel()
             del self._probed_at[ended]
-        next_due = TICK
         for launch in launches:
             if launch.state == State.STARTING:
                 ask, every = is_ready, PROBE_EVERY
@@ -159,14 +164,10 @@ class Supervisor:
             else:
                 continue
             running = self._probes.get(launch.pk)
-            if running and not running.done():
+            if (running and not running.done()) or now - self._probed_at.get(launch.pk, 0.0) < every - SLACK:
                 continue
-            wait = self._probed_at.get(launch.pk, 0.0) + every - now
-            if wait <= 0:
-                self._probed_at[launch.pk], wait = now, every
-                self._probes[launch.pk] = asyncio.create_task(self._ask(ask, client, launch))
-            next_due = min(next_due, wait)
-        return next_due
+            self._probed_at[launch.pk] = now
+            self._probes[launch.pk] = asyncio.create_task(self._ask(ask, client, launch))
 
     async def _ask(
         self,

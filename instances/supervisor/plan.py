@@ -39,6 +39,9 @@ def open_launch(instance: Instance, *, attempt: int = 0) -> Launch | None:
         port = None  # told at the check, in words
     try:
         with transaction.atomic():
+            still = Instance.objects.should_run().select_for_update(no_key=True).filter(pk=instance.pk)
+            if not still.values_list("pk", flat=True):  # removed or stopped since it was read
+                return None
             return Launch.objects.create(
                 instance=instance,
                 revision=instance.newest_revision,

@@ -6,6 +6,7 @@ so a stale engine can share the port and answer for ours.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,11 +37,14 @@ class Endpoint:
 class Answer:
     ok: bool
     why: str = ""  # in words, when not ok
+    foreign: bool = False  # somebody else answered
 
 
-async def is_healthy(client: httpx.AsyncClient, endpoint: Endpoint) -> Answer:
+async def is_healthy(
+    client: httpx.AsyncClient, endpoint: Endpoint, headers: Mapping[str, str] | None = None
+) -> Answer:
     try:
-        response = await client.get(f"{endpoint.base_url}/health", timeout=TIMEOUT)
+        response = await client.get(f"{endpoint.base_url}/health", headers=headers, timeout=TIMEOUT)
     except httpx.HTTPError as error:
         return Answer(False, f"/health does not answer ({type(error).__name__})")
     return Answer(response.status_code == 200, f"/health answers {response.status_code}")
@@ -48,17 +52,20 @@ async def is_healthy(client: httpx.AsyncClient, endpoint: Endpoint) -> Answer:
 
 async def is_ready(client: httpx.AsyncClient, endpoint: Endpoint) -> Answer:
     """Health, our key, our model's name, and one real request of the engine's own task."""
-    health = await is_healthy(client, endpoint)
+    # Each time a connection of its own: a kept one would always lead to the same of two who share the port.
+    headers = {"Authorization": f"Bearer {endpoint.key}", "Connection": "close"}
+    health = await is_healthy(client, endpoint, headers={"Connection": "close"})
     if not health.ok:
         return health
-    headers = {"Authorization": f"Bearer {endpoint.key}"}
     try:
         models = await client.get(f"{endpoint.base_url}/v1/models", headers=headers, timeout=TIMEOUT)
         if models.status_code != 200:
-            return Answer(False, f"somebody else answers on its port: /v1/models gives {models.status_code}")
+            return Answer(
+                False, f"/v1/models answers {models.status_code}", foreign=models.status_code == 401
+            )
         names = {model.get("id") for model in models.json().get("data", [])}
         if endpoint.served_name not in names:
-            return Answer(False, "the engine on its port serves another model")
+            return Answer(False, "the engine on its port serves another model", foreign=True)
         for path, body in WORK:
             response = await client.post(
                 endpoint.base_url + path,

@@ -177,26 +177,21 @@ class Reconciler:
         now = self._clock()
         answer, watched.answer = watched.answer, None
         patience = settings.COMPILE_STALL_DEADLINE if launch.phase == "compile" else settings.STALL_DEADLINE
-        if answer and answer.ok:
-            self._admit(launch, watched)
+        if (
+            answer
+            and (answer.ok or answer.foreign)
+            and (strangers := ports.strangers(launch.port or 0, launch.pid))
+        ):
+            self._give_up(launch, _shared(launch, strangers))
+        elif answer and answer.ok:
+            if self._move(launch, State.RUNNING, ready_at=timezone.now(), phases=watched.phases.snapshot()):
+                events.record(launch.instance, "saw ready")
         elif watched.progress.running_for(now) > settings.START_DEADLINE:
             cause = f"It was not ready within the {settings.START_DEADLINE / 60:.0f} minutes that a start may take."
             advice = "Choose a smaller model or a faster disk, or raise LLMOPS_START_DEADLINE."
             self._give_up(launch, Diagnosis("start-deadline", cause, advice, "", False))
         elif watched.progress.still_for(now) > patience:
             self._give_up(launch, *endings.stalled_start(launch, watched.progress.still_for(now)))
-
-    def _admit(self, launch: Launch, watched: Watched) -> None:
-        """RUNNING, unless somebody shares the port: part of the requests would reach them."""
-        if strangers := ports.strangers(launch.port or 0, launch.pid):
-            who = ", ".join(map(described, strangers))
-            cause = f"Port {launch.port} is shared with {who}, who would get a part of the requests."
-            advice = "End that program, or leave the port empty so that another one is taken."
-            self._give_up(launch, Diagnosis(endings.PORT_SHARED, cause, advice, "", False))
-            return
-        facts = {"ready_at": timezone.now(), "phases": watched.phases.snapshot()}
-        if self._move(launch, State.RUNNING, **facts):
-            events.record(launch.instance, "saw ready")
 
     def _judge(self, launch: Launch, watched: Watched) -> None:
         """RUNNING or UNHEALTHY: what the newest health check and its counters say."""
@@ -297,3 +292,11 @@ class Reconciler:
         )
         if moved:
             events.record(launch.instance, "saw fail", detail=why.cause)
+
+
+def _shared(launch: Launch, strangers: list[int]) -> Diagnosis:
+    """It never runs while somebody shares its port: part of the requests would reach them."""
+    who = ", ".join(map(described, strangers))
+    cause = f"Port {launch.port} is shared with {who}, who would get a part of the requests."
+    advice = "End that program, or leave the port empty so that another one is taken."
+    return Diagnosis(endings.PORT_SHARED, cause, advice, "", False)

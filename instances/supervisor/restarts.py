@@ -27,10 +27,13 @@ class Restart:
     attempt: int  # 1 is the first one after a failure
 
 
-def next_restart(failures: Sequence[Ending], *, budget: int, jitter: float) -> Restart | None:
+def next_restart(
+    failures: Sequence[Ending], *, now: dt.datetime, budget: int, jitter: float
+) -> Restart | None:
     """The next attempt after `failures` (newest first, since a person last asked), or None when the budget is spent.
 
-    Delay min(10 * 2^(n-1), 300) s, stretched by `jitter` (-0.25 to 0.25).
+    Delay min(10 * 2^(n-1), 300) s, stretched by `jitter` (-0.25 to 0.25), from `now` on: when the engine ended was
+    told by its shim, and the clock may have been set since.
     """
     newest = failures[0]
     counted = 0
@@ -43,4 +46,4 @@ def next_restart(failures: Sequence[Ending], *, budget: int, jitter: float) -> R
     if counted > budget:
         return None
     delay = min(10.0 * 2 ** (counted - 1), LONGEST_DELAY) * (1 + jitter)
-    return Restart(at=newest.ended_at + dt.timedelta(seconds=delay), attempt=counted)
+    return Restart(at=now + dt.timedelta(seconds=delay), attempt=counted)

@@ -43,6 +43,7 @@ class Watched:
     phases: PhaseReader = field(default_factory=PhaseReader)
     notices: NoticeReader = field(default_factory=NoticeReader)
     offset: int = 0  # up to where the log was read
+    log_stamp: tuple[int, int] = (0, 0)  # inode and bytes of its newest part when it was read
     answer: Answer | None = None  # of the newest probe, not yet judged
     misses: int = 0  # answers in a row that were not well
     missed: str = ""  # what the last of them said
@@ -60,11 +61,16 @@ class Watched:
 
     def read_log(self, launch: Launch) -> bool:
         """Take in what the engine has printed since the last time; whether its start has moved on."""
+        stamp = _stamp(launch)
+        if stamp == self.log_stamp:
+            return False
         starting = launch.ready_at is None
         if not starting:
             self.offset = max(self.offset, store.size(launch.directory) - LATE_BYTES)
         page = store.read(launch.directory, offset=self.offset, limit=READ_LINES)
         self.offset = page.next_offset
+        if len(page.lines) < READ_LINES:
+            self.log_stamp = stamp
         moved = False
         for line in page.lines:
             self.notices.feed(line.text)
@@ -89,14 +95,15 @@ class Watched:
             self.suspended = self.suspended + 1 if usage.suspended else 0
             if gpu_pids := _on_gpus(readings.gpus) & set(usage.pids):
                 self.gpu_pids = frozenset(gpu_pids)
+        cpu_percent = usage.cpu_percent if usage else None
         if launch.serving:
-            self.liveness.saw(target.engine, usage and usage.cpu_percent, now)
+            self.liveness.saw(target.engine, cpu_percent, now)
             return
         look = Look(
             phase=self.phases.phase,
             counted=tuple(self.phases.progress or ()),
-            cpu_percent=usage and usage.cpu_percent,
-            io_bytes=usage and usage.io_bytes,
+            cpu_percent=cpu_percent,
+            io_bytes=usage.io_bytes if usage else None,
             gpu_percent=_own_gpu_percent(readings.gpus, self.gpu_pids),
             gpu_memory=_memory_of(readings.gpus, self.gpu_pids),
         )
@@ -137,6 +144,14 @@ def _memory_of(gpus: GpuReadings | None, own: frozenset[int]) -> int | None:
     if gpus is None or not own:
         return None
     return sum(one.memory or 0 for gpu in gpus.gpus for one in gpu.processes if one.pid in own)
+
+
+def _stamp(launch: Launch) -> tuple[int, int]:
+    try:
+        found = os.stat(launch.directory / "log")
+    except FileNotFoundError:
+        return (0, 0)
+    return found.st_ino, found.st_size
 
 
 def _disk_is_full(launch: Launch) -> bool:

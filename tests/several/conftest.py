@@ -46,4 +46,5 @@ def several(_several: SeveralConsole, postgres: Postgres, redis_server: Redis) -
     yield _several
     for service in (postgres, redis_server):
         service.mend()
+    _several.mend()
     _several.remove_all()

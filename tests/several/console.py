@@ -84,15 +84,6 @@ class SeveralConsole(Console):
             self.start_supervisor()
         eventually(self.is_ready, what="the console is ready")
 
-    def remove_all(self) -> None:
-        self.mend()
-        for instance in self.api("GET", "/api/models/list").json():
-            path = f"/api/models/{instance['id']}"
-            self.api("DELETE", path)
-            if (instance["launch"] or {}).get("state") == "stopping":
-                self.api("POST", f"{path}/stop")  # forced
-        eventually(lambda: self.api("GET", "/api/models/list").json() == [], what="all instances are removed")
-
     def start_supervisor(self) -> None:
         self.process = self.spawn(str(ROOT / "manage.py"), "runworker", "supervisor")
         eventually(self.is_ready, within=60, what="the supervisor reconciles")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -41,7 +42,7 @@ def keys_of(console: Console, *names: str) -> list[str]:
     for name in names:
         try:
             console.make_key(name)
-        except Exception:
+        except subprocess.CalledProcessError:  # there is nobody of that name
             console.make_administrator(name)
         keys.append(console.key)
     console.key = own

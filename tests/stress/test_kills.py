@@ -71,7 +71,7 @@ def attack(console: Console, rounds: int, others: dict[str, Callable[[], None]])
             others[victim]()
             continue
         main = psutil.Process(launch["pid"])
-        kill({"shim": main.ppid(), "engine": main, "core": core_of(launch)}[victim])
+        kill(main.ppid() if victim == "shim" else main if victim == "engine" else core_of(launch))
         console.reaches(chosen["id"], "error", within=60)
         assert not lives(main)
         ask(console, chosen["id"], "start")  # not to wait for the back-off

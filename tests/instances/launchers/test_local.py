@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from instances.launchers import local, processes
-from instances.launchers.base import LaunchError, Ref
+from instances.launchers.base import HOST_RESTARTED, LaunchError, Ref
 from instances.launchers.local import LocalLauncher
 
 from .host import Host, is_alive, until
@@ -123,7 +123,7 @@ def test_a_launch_of_an_earlier_boot_is_lost_and_touches_nobody(host: Host) -> N
     path.write_text(json.dumps(json.loads(true_identity) | {"boot": "another"}))
     host.launcher.kill(ref)
     seen = host.see(ref)
-    assert (seen.lost, seen.reason) == (True, local.HOST_RESTARTED)
+    assert (seen.lost, seen.reason) == (True, HOST_RESTARTED)
     assert is_alive(pid)
     path.write_text(true_identity)
     (ref.directory / "lost.json").unlink()

@@ -12,7 +12,7 @@ def failures(*minutes_ago: float, ran_for: float = 0.0) -> list[Ending]:
 
 
 def delay_after(*minutes_ago: float, jitter: float = 0.0) -> float | None:
-    restart = next_restart(failures(*minutes_ago), budget=5, jitter=jitter)
+    restart = next_restart(failures(*minutes_ago), now=NOW, budget=5, jitter=jitter)
     return (restart.at - NOW).total_seconds() if restart else None
 
 
@@ -31,5 +31,11 @@ def test_old_failures_no_longer_count() -> None:
 
 def test_a_run_of_ten_minutes_wipes_the_slate() -> None:
     settled = [*failures(0), *failures(1, ran_for=10), *failures(2, 3, 4, 5)]
-    restart = next_restart(settled, budget=5, jitter=0)
+    restart = next_restart(settled, now=NOW, budget=5, jitter=0)
     assert restart is not None and restart.attempt == 2
+
+
+def test_the_delay_counts_from_now_whatever_clock_the_end_was_told_by() -> None:
+    # row 19: the clock was set forward an hour since the engine ended
+    restart = next_restart(failures(60), now=NOW, budget=5, jitter=0)
+    assert restart is not None and (restart.at - NOW).total_seconds() == 10
