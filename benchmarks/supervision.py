@@ -84,6 +84,13 @@ def deploy(console: Console, count: int) -> list[dict[str, Any]]:
     return eventually(all_run, within=600, what="all engines run") if count else []
 
 
+def remove_but(console: Console, count: int) -> None:
+    instances = console.api("GET", "/api/models/list").json()
+    for instance in instances[count:]:
+        console.api("DELETE", f"/api/models/{instance['id']}")
+    eventually(lambda: len(console.api("GET", "/api/models/list").json()) <= count, within=120)
+
+
 def idle_daphne(console: Console, seconds: float) -> float:
     """The same web server without a supervisor, and nobody who asks it anything."""
     command = [
@@ -120,7 +127,7 @@ def bare_wait(runs: int) -> float:
     return median(taken)
 
 
-def measure_load(console: Console, table: Table, counts: list[int], seconds: float) -> None:
+def measure_load(console: Console, table: Table, counts: list[int], seconds: float, what: str) -> None:
     assert console.process is not None
     process = psutil.Process(console.process.pid)
     peer = idle_daphne(console, min(seconds, 20))
@@ -129,7 +136,7 @@ def measure_load(console: Console, table: Table, counts: list[int], seconds: flo
         time.sleep(5)  # starts are over
         before = process.memory_info().rss
         goal = {0: "", 5: "< 1 %"}.get(count, "< 3 %")
-        table.row(f"CPU of the console, {count} idle engines", busy_share(process, seconds), "%", goal, peer)
+        table.row(f"CPU, {count} idle engines, {what}", busy_share(process, seconds), "%", goal, peer)
         table.row("  memory, grown meanwhile", (process.memory_info().rss - before) / MIB, "MiB", "0")
         if engines:
             shims = [psutil.Process(one["launch"]["pid"]).parent() for one in engines]
@@ -217,14 +224,26 @@ def main() -> None:
     quick = parser.parse_args().quick
     table = Table()
     with tempfile.TemporaryDirectory(prefix="llmops-supervision-") as folder:
-        console = Console(Path(folder) / "data", LLMOPS_MAX_INSTANCES="60")
+        options = {
+            "LLMOPS_MAX_INSTANCES": "60",
+            "LLMOPS_LAUNCH_PORTS": "20000-20099",
+            "LLMOPS_STARTS_AT_ONCE": "4",
+        }
+        console = Console(Path(folder) / "data", **options)
+        counts, seconds = ([0, 5], 15.0) if quick else ([0, 5, 50], 60.0)
         try:
             console.start()
             console.make_administrator()
-            measure_load(console, table, [0], 15 if quick else 60)
             measure_ends(console, table, 5 if quick else 20)
-            measure_load(console, table, [5] if quick else [5, 50], 15 if quick else 60)
             measure_adoption(console, table)
+            # Readings of the machine and of the engines' counters are monitoring's: once with them, once without.
+            measure_load(console, table, counts, seconds, "with readings at 1 Hz")
+            console.environment["LLMOPS_SAMPLE_EVERY"] = "3600"
+            console.end()
+            console.start()
+            measure_load(console, table, counts[-1:], seconds, "supervision alone")
+            remove_but(console, 5)
+            measure_load(console, table, [5], seconds, "supervision alone")
         finally:
             console.close()
 

@@ -243,6 +243,12 @@ class Card:
         return _whole(self._engine.waiting if self._engine else None)
 
     @property
+    def idle(self) -> bool:
+        """Nothing is to be done, by the engine's own counters."""
+        engine = self._engine
+        return engine is not None and not engine.running and not engine.waiting
+
+    @property
     def first_token(self) -> str:
         seconds = self._engine.first_token if self._engine else None
         return "" if seconds is None else f"{seconds * 1000:,.0f}"
@@ -309,16 +315,19 @@ def shown(cards: Iterable[Card], show: str) -> list[Card]:
 
 
 def summary(cards: Collection[Card]) -> str:
-    """`1 running, 1 starting, 1 needs you`: what is not the case is left out."""
+    """`1 running, 1 unhealthy, 1 starting, 1 needs you`: what is not the case is left out."""
     if not cards:
         return _("Nothing is deployed yet")
-    running = sum(card.serving for card in cards)
+    running = sum(card.state == State.RUNNING for card in cards)
+    unhealthy = sum(card.state in (State.UNHEALTHY, State.LOST) for card in cards)
     starting = sum(card.moving for card in cards)
     stopping = sum(card.state == State.STOPPING for card in cards)
     needs = sum(card.instance.needs_a_person for card in cards)
     parts = []
     if running:
         parts.append(_("%(n)s running") % {"n": running})
+    if unhealthy:
+        parts.append(_("%(n)s unhealthy") % {"n": unhealthy})
     if starting:
         parts.append(_("%(n)s starting") % {"n": starting})
     if stopping:

@@ -40,6 +40,10 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
     def should_run(self) -> Self:
         return self.visible().filter(desired_state=DesiredState.RUNNING)
 
+    def decided(self) -> Self:
+        """Those of which something is wanted: that they run, or that they go."""
+        return self.visible().filter(Q(desired_state=DesiredState.RUNNING) | Q(removing=True))
+
     def with_last_launch(self) -> Self:
         """Each with `last_launch_id`, and its revision and owner at hand: the list pages' query."""
         newest = Launch.objects.filter(instance=OuterRef("pk")).order_by("-pk").values("pk")[:1]

@@ -183,7 +183,7 @@ class Feed:
             card.reading = cards.reading_of(card.instance, self.readings)
             if self.page.kind == "dashboard" and card.serving:
                 yield self._body(card)
-            elif self.page.kind == "instance":
+            elif self.page.kind == "instance" and self.page.tab in ("overview", "metrics"):
                 yield from self._numbers(card)
 
 

@@ -10,6 +10,7 @@ from statistics import median
 from .models import Launch
 
 COUNTED = 200  # launches looked at, the newest
+WORTH_TELLING = dt.timedelta(seconds=1)
 OF_ONE_MODEL = 7  # of them for each model: what took long a year ago says little
 
 
@@ -46,7 +47,8 @@ def starts_of(models: Collection[str]) -> dict[str, Usual]:
         if ready_at is not None and started_at is not None:
             seconds = (ready_at - started_at).total_seconds()
             found.setdefault(model, []).append((seconds, (phases or {}).get("seconds", {})))
-    return {model: _of(starts[:OF_ONE_MODEL]) for model, starts in found.items()}
+    usual = {model: _of(starts[:OF_ONE_MODEL]) for model, starts in found.items()}
+    return {model: one for model, one in usual.items() if one.total >= WORTH_TELLING}
 
 
 def _of(starts: list[tuple[float, dict[str, float]]]) -> Usual:

@@ -44,6 +44,9 @@ STARTS_AT_ONCE = env.int("LLMOPS_STARTS_AT_ONCE", default=max(2, (os.cpu_count()
 UNHEALTHY_PATIENCE = env.float(
     "LLMOPS_UNHEALTHY_PATIENCE", default=300.0
 )  # seconds; then the restart policy decides
+SAMPLE_EVERY = env.float(
+    "LLMOPS_SAMPLE_EVERY", default=1.0
+)  # seconds between two readings of machine and engines
 LLMOPS_LOGS_KEPT = env.int("LLMOPS_LOGS_KEPT", default=20)  # launches of each instance whose logs are kept
 _first, _, _last = env.str("LLMOPS_LAUNCH_PORTS", default="8100-8999").partition("-")
 LAUNCH_PORTS = range(int(_first), int(_last) + 1)  # where an automatic port is looked for

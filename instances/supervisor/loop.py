@@ -66,7 +66,10 @@ class Supervisor:
         """Supervise until cancelled. Engines go on afterwards."""
         sampler = Sampler(HostReader(Path(settings.LLMOPS_DATA)), GpuReader(), lambda: self._targets)
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
-            beside = [asyncio.create_task(work) for work in (sampler.run(self._heard), self._probe(client))]
+            beside = [
+                asyncio.create_task(work)
+                for work in (sampler.run(self._heard, settings.SAMPLE_EVERY), self._probe(client))
+            ]
             try:
                 while True:
                     await self._turn_or_wait()

@@ -53,20 +53,23 @@ class Reconciler:
         """Look at everything once; the ids of the instances of which something changed."""
         self._changed = set()
         self._kernel.look(self._clock())
-        launches = Launch.objects.live().here().select_related("instance__desired_by", "revision")
+        launches = Launch.objects.live().here().select_related("instance")
         self.live = list(launches.order_by("pk"))
         fresh, self._taken = self.readings is not self._taken, self.readings
         self._fresh = self.readings if fresh else None
         for launch in self.live:
             self._tend(launch)
-        for instance in Instance.objects.should_run().without_live_launch().select_related("revision"):
-            self._consider(instance)
+        occupied = {launch.instance_id for launch in self.live if not launch.ended}
+        free = [instance for instance in Instance.objects.decided() if instance.pk not in occupied]
+        for instance in free:
+            if not instance.removing:
+                self._consider(instance)
+        removing = {instance.pk for instance in free if instance.removing}
+        if removing and Instance.objects.finish_removals():
+            self._changed |= removing
         self.live = [launch for launch in self.live if not launch.ended]
         self.watched = {launch.pk: self._watch(launch) for launch in self.live}
         self.keepers = {pk: pid for pk, pid in self.keepers.items() if pk in self.watched}
-        removing = list(Instance.objects.visible().filter(removing=True).values_list("pk", flat=True))
-        if removing and Instance.objects.finish_removals():
-            self._changed.update(removing)
         return self._changed
 
     def _watch(self, launch: Launch) -> Watched:
@@ -135,7 +138,7 @@ class Reconciler:
     def _begin(self, launch: Launch, seen: Observation) -> None:
         """INITIALIZING: check, wait, start, or give up with the reason. Starting twice is safe."""
         if not launch.instance.wants(launch):
-            self._move(launch, State.STOPPING, stopped_by=launch.instance.desired_by, note="")
+            self._move(launch, State.STOPPING, stopped_by_id=launch.instance.desired_by_id, note="")
             return
         try:
             engine = plan.engine_here()
@@ -220,7 +223,7 @@ class Reconciler:
     def _stop(self, launch: Launch) -> None:
         """Nobody wants it any more: intent written first, then the signals; forced when asked twice."""
         watched, ref = self._watch(launch), Ref(launch.pk, launch.directory)
-        intent = {"stopped_by": launch.instance.desired_by, "error": ""}
+        intent = {"stopped_by_id": launch.instance.desired_by_id, "error": ""}
         if launch.state != State.STOPPING and not self._move(launch, State.STOPPING, **intent):
             return
         grace = settings.STOP_GRACE if launch.ready_at else settings.STARTING_STOP_GRACE
