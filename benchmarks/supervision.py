@@ -224,12 +224,12 @@ def main() -> None:
     quick = parser.parse_args().quick
     table = Table()
     with tempfile.TemporaryDirectory(prefix="llmops-supervision-") as folder:
-        options = {
-            "LLMOPS_MAX_INSTANCES": "60",
-            "LLMOPS_LAUNCH_PORTS": "20000-20099",
-            "LLMOPS_STARTS_AT_ONCE": "4",
-        }
-        console = Console(Path(folder) / "data", **options)
+        console = Console(
+            Path(folder) / "data",
+            LLMOPS_MAX_INSTANCES="60",
+            LLMOPS_LAUNCH_PORTS="20000-20099",
+            LLMOPS_STARTS_AT_ONCE="4",
+        )
         counts, seconds = ([0, 5], 15.0) if quick else ([0, 5, 50], 60.0)
         try:
             console.start()

@@ -18,6 +18,8 @@ from tests.console import Console, eventually
 
 from .console import SeveralConsole
 
+pytestmark = pytest.mark.xdist_group("several")
+
 DEMO = {"name": "tiny", "preset": "tiny-demo"}
 VERBS = ("start", "stop", "restart")
 SEED = 20261125

@@ -17,6 +17,8 @@ from .console import SeveralConsole, Web, heard, log_lines
 from .services import Postgres, Redis
 from .test_two_webs import MIA, QUESTION, answers, deployed
 
+pytestmark = pytest.mark.xdist_group("several")
+
 SENTENCE = "The database does not answer. Engines go on; try again in a few seconds."
 BACK_WITHIN = 5.0  # seconds
 

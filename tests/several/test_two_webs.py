@@ -10,10 +10,13 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 
 from tests.console import ROOT, eventually
 
 from .console import SeveralConsole, heard, log_lines
+
+pytestmark = pytest.mark.xdist_group("several")
 
 DEMO = {"name": "tiny", "preset": "tiny-demo"}
 MIA = ("mia", "a-long-password")

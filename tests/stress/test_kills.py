@@ -90,8 +90,12 @@ def test_thirty_kills_in_one_process(console: Console) -> None:
     attack(console, 30, {"console": kill_console})
 
 
-def test_seventy_kills_in_several_processes(tmp_path: Path, redis: Redis, postgres: Postgres) -> None:
-    console = SeveralConsole(tmp_path / "data", database=postgres.url, redis=redis.url)
+def test_seventy_kills_in_several_processes(tmp_path: Path) -> None:
+    with Postgres() as postgres, Redis() as redis:
+        seventy_kills(SeveralConsole(tmp_path / "data", database=postgres.new_database(), redis=redis.url))
+
+
+def seventy_kills(console: SeveralConsole) -> None:
 
     def kill_supervisor() -> None:
         console.end(signal.SIGKILL)
