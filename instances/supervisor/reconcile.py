@@ -143,9 +143,8 @@ class Reconciler:
         try:
             engine = plan.engine_here()
             facts = {"accelerator": engine.accelerator, "engine_version": engine.version, "note": ""}
-            if not (
-                seen.pid or seen.exit
-            ):  # else an earlier supervisor began it, and did not come to write it down
+            begun = seen.pid or seen.exit  # by an earlier supervisor, which did not come to write it down
+            if not begun:
                 self._note(launch, gpus=claims.gpus_of(launch.revision.config, engine.accelerator))
                 if waits := plan.why_to_wait(launch, self.live):
                     self._note(launch, note=waits)

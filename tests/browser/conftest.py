@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.console import Console
+
 expect.set_options(timeout=30_000)  # milliseconds; machines are slow at times
 ARGUMENTS = [
     "--no-sandbox",
@@ -48,3 +50,14 @@ def page(context: BrowserContext) -> Iterator[Page]:
     )
     yield opened
     assert not complaints, complaints
+
+
+@pytest.fixture
+def signed_in(page: Page, deployed: tuple[Console, int]) -> Page:
+    """The dashboard of the module's `deployed` console, as its administrator sees it."""
+    page.goto(f"{deployed[0].url}/accounts/login/")
+    page.locator("#id_username").fill("mia")
+    page.locator("#id_password").fill("a-long-password")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
+    return page

@@ -25,16 +25,6 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Console
     console.close()
 
 
-@pytest.fixture
-def signed_in(page: Page, deployed: tuple[Console, int]) -> Page:
-    page.goto(f"{deployed[0].url}/accounts/login/")
-    page.locator("#id_username").fill("mia")
-    page.locator("#id_password").fill("a-long-password")
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
-    return page
-
-
 PAGES = (
     "/",
     "/deploy/",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,14 +12,9 @@ import psutil
 import pytest
 from websockets.sync.client import connect
 
-from tests.console import ROOT, Console, eventually
+from tests.console import ROOT, Console
 
 DEMO = {"name": "tiny", "preset": "tiny-demo"}
-
-
-def log_texts(console: Console, instance_id: int) -> list[str]:
-    lines = console.api("GET", f"/api/models/{instance_id}/logs?offset=0&limit=10000").json()["lines"]
-    return [line["text"] for line in lines]
 
 
 def test_it_prints_the_setup_address_until_it_is_used(console: Console) -> None:
@@ -94,41 +88,6 @@ def test_it_ends_cleanly_with_pages_open_and_engines_go_on(console: Console, num
         code = console.end(number)
     assert code == 0, console.output
     assert psutil.pid_exists(pid)
-
-
-# row 1: SIGKILL the whole console while an engine is RUNNING
-def test_engines_survive_a_kill_and_are_taken_up_with_their_log(console: Console) -> None:
-    console.start()
-    console.make_administrator()
-    instance_id = console.api("POST", "/api/models/deploy", json=DEMO).json()["id"]
-    before = console.reaches(instance_id, "running")["launch"]
-    lines_before = log_texts(console, instance_id)
-    console.end(signal.SIGKILL)
-    assert httpx.get(f"http://127.0.0.1:{before['port']}/health", timeout=5).status_code == 200
-    console.start()
-    after = console.reaches(instance_id, "running", within=5)["launch"]
-    assert (after["id"], after["pid"]) == (before["id"], before["pid"])
-    assert log_texts(console, instance_id)[: len(lines_before)] == lines_before
-    console.api("POST", f"/api/models/{instance_id}/stop")
-    console.reaches(instance_id, "stopped")
-    assert not psutil.pid_exists(before["pid"])
-
-
-# row 4: the engine dies while the supervisor is down
-def test_an_end_that_it_missed_is_recorded_with_its_code(console: Console) -> None:
-    console.start()
-    console.make_administrator()
-    body = {**DEMO, "restart_policy": "never"}
-    instance_id = console.api("POST", "/api/models/deploy", json=body).json()["id"]
-    pid = console.reaches(instance_id, "running")["launch"]["pid"]
-    console.end()
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not psutil.pid_exists(pid))
-    console.start()
-    launch = console.reaches(instance_id, "error")["launch"]
-    assert launch["exit_code"] == -signal.SIGKILL and launch["ended_at"] < launch["ended_at"].replace(
-        "20", "21", 1
-    )
 
 
 def test_stop_engines_ends_all_without_a_console(console: Console) -> None:
