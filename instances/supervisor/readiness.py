@@ -16,8 +16,9 @@ TIMEOUT = 3.0  # seconds
 FIRST_WORK_TIMEOUT = 60.0  # seconds; the first real request may compile
 
 # One small request of each task that an engine may serve; the first that it knows decides.
+COMPLETIONS = "/v1/completions"
 WORK: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("/v1/completions", {"prompt": "Hi", "max_tokens": 1, "temperature": 0}),
+    (COMPLETIONS, {"prompt": "Hi", "max_tokens": 1, "temperature": 0}),
     ("/v1/embeddings", {"input": "Hi"}),
     ("/score", {"text_1": "Hi", "text_2": "Hello"}),
 )
@@ -38,6 +39,7 @@ class Answer:
     ok: bool
     why: str = ""  # in words, when not ok
     foreign: bool = False  # somebody else answered
+    complaint: str = ""  # what a well engine said when it was asked to chat
 
 
 async def is_healthy(
@@ -74,9 +76,21 @@ async def is_ready(client: httpx.AsyncClient, endpoint: Endpoint) -> Answer:
                 timeout=FIRST_WORK_TIMEOUT,
             )
             if response.status_code == 200:
-                return Answer(True)
+                complains = path == COMPLETIONS and await _complaint_about_chat(client, endpoint, headers)
+                return Answer(True, complaint=complains or "")
             if response.status_code not in (400, 404, 405, 501):
                 break
     except (httpx.HTTPError, ValueError) as error:
         return Answer(False, f"the first request failed ({type(error).__name__})")
     return Answer(False, f"the first request was answered {response.status_code}")
+
+
+async def _complaint_about_chat(
+    client: httpx.AsyncClient, endpoint: Endpoint, headers: Mapping[str, str]
+) -> str:
+    """Empty when a chat works too. A model without a template completes and does not chat, and no log says so."""
+    body = {"model": endpoint.served_name, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    response = await client.post(
+        f"{endpoint.base_url}/v1/chat/completions", headers=headers, json=body, timeout=FIRST_WORK_TIMEOUT
+    )
+    return "" if response.status_code == 200 else response.text[:2000]

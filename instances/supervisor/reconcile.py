@@ -186,6 +186,7 @@ class Reconciler:
         ):
             self._give_up(launch, _shared(launch, strangers))
         elif answer and answer.ok:
+            watched.notices.feed(answer.complaint)
             if self._move(launch, State.RUNNING, ready_at=timezone.now(), phases=watched.phases.snapshot()):
                 events.record(launch.instance, "saw ready")
         elif watched.progress.running_for(now) > settings.START_DEADLINE:

@@ -68,6 +68,7 @@ class Knobs:
                 token_delay=float(knob("TOKEN_DELAY") or 0),
                 die_at_token=int(knob("DIE_AT_TOKEN") or 0),
                 wedge_after=int(knob("WEDGE_AFTER") or 0),
+                chats=not knob("NO_CHAT_TEMPLATE"),
             ),
         )
 

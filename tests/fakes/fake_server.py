@@ -20,6 +20,10 @@ from tests.fakes.fake_output import log, log_end_of_core, write
 
 STEP = 0.02  # seconds between two looks at whether the client is still there
 AFTER_CORE = 0.5  # seconds from the inner process's death to our end; the real engine takes 5
+NO_TEMPLATE = (
+    "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if "
+    "the tokenizer does not define one."
+)
 DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 
 
@@ -30,6 +34,7 @@ class Manners:
     token_delay: float = 0.0  # seconds
     die_at_token: int = 0
     wedge_after: int = 0  # requests; later ones are taken, and nothing comes of them
+    chats: bool = True  # the model has a chat template
 
 
 class Left(Exception):
@@ -222,6 +227,8 @@ class FakeServer:
     async def _generate(self, request: Request) -> None:
         body = self._body(request)
         chat = request.path == "/v1/chat/completions"
+        if chat and not self.manners.chats:
+            raise Refused(400, NO_TEMPLATE)
         prompt = prompt_of(body, chat)
         tokens = len(prompt.split())
         if tokens >= self.context:

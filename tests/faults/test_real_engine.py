@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import psutil
 import pytest
 
 from instances.vllm.engines import Engine
-from tests.console import Console, eventually
+from tests.console import ROOT, Console, eventually
 from tests.faults.engines import (
     all_gone,
     answers,
@@ -161,3 +163,15 @@ def test_row_3_a_stop_with_an_answer_in_flight_is_completed_by_the_next_supervis
     ended = real.reaches(engine, "stopped", within=20)["launch"]
     assert ended["id"] == launch["id"] and not any(map(lives, processes))
     assert port_is_free(launch)
+
+
+def test_a_model_without_a_chat_template_runs_and_says_so(real: Console) -> None:
+    folder = real.data / "models" / "plain"
+    shutil.copytree(ROOT / "demo" / "tiny-chat", folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["chat_template"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    instance_id = deploy(real, "plain", model=str(folder))
+    real.reaches(instance_id, "running", within=START)
+    text = page(real, f"/instances/{instance_id}/")
+    assert "no chat template: chats fail" in text

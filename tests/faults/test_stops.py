@@ -18,6 +18,7 @@ from tests.faults.engines import (
     deploy,
     kill,
     launches,
+    page,
     port_is_free,
     running,
     tree,
@@ -109,7 +110,7 @@ def gateway(console: Console, model: str) -> httpx.Response:
 
 def test_requests_that_wait_while_nothing_moves_are_no_healthy_engine(host: Console) -> None:
     """Its health check answers all the while. The counters of the engine tell."""
-    instance_id, launch = running(host, "wedged", knobs={"WEDGE_AFTER": "1"})
+    instance_id, launch = running(host, "wedged", knobs={"WEDGE_AFTER": "2"})
     with httpx.Client() as client:
         request = client.build_request(
             "POST",
@@ -123,3 +124,9 @@ def test_requests_that_wait_while_nothing_moves_are_no_healthy_engine(host: Cons
         answer.close()
     kill(launch["pid"])
     ask(host, instance_id, "stop")
+
+
+def test_a_model_without_a_chat_template_runs_and_its_page_says_what_does_not_work(host: Console) -> None:
+    instance_id, _ = running(host, "no-template", knobs={"NO_CHAT_TEMPLATE": "1"})
+    eventually(lambda: "no chat template: chats fail" in page(host, f"/instances/{instance_id}/"))
+    assert "Runs, but" in page(host, "/")
