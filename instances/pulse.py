@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Pulse:
         while self._watching:
             try:
                 await sync_to_async(answers, thread_sensitive=False, executor=_thread)()
-            except DatabaseError as error:
+            except (DatabaseError, InterfaceError) as error:
                 log.warning(
                     "the database does not answer, pages connect again: %s", str(error).partition("\n")[0]
                 )

@@ -148,8 +148,15 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "timeout": 20,  # seconds
     }
 elif DATABASES["default"]["ENGINE"].endswith("postgresql"):
-    # A host that swallows every packet would hold a page for minutes.
-    DATABASES["default"]["OPTIONS"] = {"connect_timeout": 3, **DATABASES["default"].get("OPTIONS", {})}
+    # A host that swallows every packet would hold a page, or the supervisor, for minutes.
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 3,  # seconds, as the next two
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,  # milliseconds
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # where `?conn_max_age=` keeps connections
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

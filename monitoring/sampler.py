@@ -179,7 +179,12 @@ class _InThread(Generic[Result]):
         if self._pending is None:
             self._pending = concurrent.futures.Future()
             self._pending.set_running_or_notify_cancel()  # from here on nobody can cancel it
-            threading.Thread(target=self._work, args=(self._pending, arguments), daemon=True).start()
+            try:
+                threading.Thread(target=self._work, args=(self._pending, arguments), daemon=True).start()
+            except RuntimeError as error:  # the machine has no room for another thread: next time, perhaps
+                logger.warning("A reading could not be begun: %s", error)
+                self._pending = None
+                return self._last
         waiting = asyncio.wrap_future(self._pending)
         done, _ = await asyncio.wait([waiting], timeout=PATIENCE)
         if done:

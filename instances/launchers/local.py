@@ -76,13 +76,7 @@ class LocalLauncher:
         if not self.root.is_dir():
             return []
         refs = [Ref(int(path.name), path) for path in self.root.iterdir() if path.name.isdecimal()]
-        return [
-            ref
-            for ref in sorted(refs, key=lambda ref: ref.launch_id)
-            if (ref.directory / "spec.json").exists()
-            and _exit(ref.directory) is None
-            and not _lost(ref.directory)
-        ]
+        return [ref for ref in sorted(refs, key=lambda ref: ref.launch_id) if _is_open(ref.directory)]
 
     def observe(self, ref: Ref) -> Observation:
         self._collect(ref.launch_id)
@@ -152,7 +146,7 @@ class LocalLauncher:
         except BlockingIOError:
             return beginning
         else:
-            if _has_begun(ref.directory):
+            if _identity(ref.directory) or _lost(ref.directory):
                 return beginning  # it came between; the next look sees it
             # Under the lock: a shim that comes now finds the mark and refuses.
             return _lose(ref, None, NOT_BEGUN)
@@ -296,6 +290,15 @@ def _lose(ref: Ref, identity: _Identity | None, reason: str) -> Observation:
     with suppress(OSError):  # a full disk: the next look comes to the same end
         _write(ref.directory / "lost.json", json.dumps({"reason": reason}))
     return Observation(False, _pid(identity), None, True, reason)
+
+
+def _is_open(directory: Path) -> bool:
+    """Whether it was begun and no end of it is known. What cannot be read is no launch of ours."""
+    try:
+        begun = (directory / "spec.json").exists()
+        return begun and _exit(directory) is None and not _lost(directory)
+    except (OSError, ValueError, LookupError):
+        return False
 
 
 def _has_begun(directory: Path) -> bool:

@@ -235,7 +235,10 @@ class Shim:
         try:
             with open(os.path.join(self.directory, "stop")) as file:
                 return float(file.read())
-        except FileNotFoundError:
+        except (
+            OSError,
+            ValueError,
+        ):  # nobody has; or no descriptor is left, or it was cut off as it was written
             return None
 
     def _stop(self) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
+
+from django.db import connection
 
 from instances import events
 from instances.launchers.base import Launcher
@@ -17,7 +20,9 @@ def take_up(launcher: Launcher) -> list[int]:
     A launch directory without a row is left alone: it may belong to a database that was put back from a copy.
     """
     adopted = []
-    for ref in launcher.running():
+    refs = launcher.running()
+    _come_home({ref.launch_id for ref in refs})
+    for ref in refs:
         launch = Launch.objects.select_related("instance").filter(pk=ref.launch_id).first()
         if launch is None:
             log.warning("launch %s runs, but the database does not know it: %s", ref.launch_id, ref.directory)
@@ -28,3 +33,14 @@ def take_up(launcher: Launcher) -> list[int]:
             adopted.append(launch.pk)
             events.record(launch.instance, "took up", detail=f"launch {launch.pk}, process {launch.pid}")
     return adopted
+
+
+def _come_home(running: set[int]) -> None:
+    """The machine may have got another name since: what runs in our data folder runs here, whatever its row says."""
+    strayed = Launch.objects.live().exclude(host=socket.gethostname())
+    if (
+        connection.vendor != "sqlite"
+    ):  # else the database lies in the data folder too, and all of them are ours
+        strayed = strayed.filter(pk__in=running)
+    if moved := strayed.update(host=socket.gethostname()):
+        log.warning("%d launches of this data folder were of another host name", moved)

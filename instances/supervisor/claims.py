@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from instances.models import Launch
 from instances.states import State
 
 DEFAULT_SHARE = 0.9  # of a GPU's memory, where nothing is said; vLLM's own default is about that
+MOST = 64  # GPUs of one host
 PARALLEL = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
 
 
@@ -21,9 +23,11 @@ def gpus_of(config: Mapping[str, Any], accelerator: str) -> list[int]:
         return []
     given = {name.replace("_", "-"): value for name, value in (config.get("args") or {}).items()}
     given["tensor-parallel-size"] = config.get("tensor_parallel_size") or given.get("tensor-parallel-size")
-    ranks = math.prod(_whole(given.get(name)) for name in PARALLEL)
+    ranks = min(math.prod(_whole(given.get(name)) for name in PARALLEL), MOST)
     chosen = config.get("gpus") or range(ranks)
-    return [int(gpu) for gpu in chosen][:ranks]
+    return [int(gpu) for gpu in chosen if str(gpu).isdecimal()][
+        :ranks
+    ]  # others are named by what only NVML knows
 
 
 def share_of(config: Mapping[str, Any]) -> float:
@@ -51,13 +55,20 @@ def waits_for(launch: Launch, live: Iterable[Launch]) -> str:
 def crowded(launch: Launch, live: Iterable[Launch]) -> tuple[int, list[Launch]] | None:
     """A GPU on which the shares of all who claim it are more than the whole, and who they are."""
     for gpu in launch.gpus:
-        others = [one for one in live if gpu in one.gpus and one.pk != launch.pk]
+        others = [one for one in live if gpu in one.gpus and _was_first(one, launch)]
         shares = [share_of(one.revision.config) for one in (launch, *others)]
         if others and sum(shares) > 1.0 + 1e-9 and shares[0]:
             return gpu, others
     return None
 
 
+def _was_first(other: Launch, launch: Launch) -> bool:
+    """Of two that have not begun, the older one has the claim."""
+    return other.pk < launch.pk or (other.pk > launch.pk and other.state != State.INITIALIZING)
+
+
 def _whole(value: object) -> int:
     """A count of ranks; what is not understood is the engine's to refuse."""
-    return max(1, int(value)) if isinstance(value, int | str) and str(value).isdigit() else 1
+    return (
+        max(1, int(value)) if isinstance(value, int | str) and re.fullmatch(r"[0-9]{1,6}", str(value)) else 1
+    )

@@ -60,7 +60,7 @@ def unproved(launch: Launch, exit_: Exit | None, watched: Watched, gpus: GpuRead
     """What is left of an ended launch and who holds it, as a sentence; empty when the end is proved."""
     if exit_ and exit_.unswept:
         return f"These processes could not be ended: {', '.join(map(described, exit_.unswept))}."
-    if launch.port and launch.code != PORT_SHARED and not ports.is_free(launch.port):
+    if launch.port and launch.started_at and launch.code != PORT_SHARED and not ports.is_free(launch.port):
         return f"Its port {launch.port} is still held by {ports.holder(launch.port)}."
     for gpu in gpus.gpus if gpus else ():
         for process in gpu.processes:

@@ -35,17 +35,16 @@ class Liveness:
         self._computed_at = 0.0
 
     def saw(self, reading: EngineReading | None, cpu_percent: float | None, now: float) -> Activity:
-        """`now` is monotonic seconds. Without a reading nothing new is known: a hung engine gives none."""
+        """`now` is monotonic seconds. Without a reading nothing new is known: a hung server misses its checks."""
         if cpu_percent is None or cpu_percent >= IDLE_CPU:
             self._computed_at = now
-        if reading is not None:
-            counters = (reading.generation_tokens, reading.prompt_tokens, reading.running, reading.waiting)
-            in_flight = (reading.running or 0) + (reading.waiting or 0)
-            if counters != self._counters or not in_flight:
-                self._moved_at = now
-            self._counters, self.in_flight = counters, in_flight
-        if reading is None and not self._counters:
+        if reading is None:
             return self.activity
+        counters = (reading.generation_tokens, reading.prompt_tokens, reading.running, reading.waiting)
+        in_flight = (reading.running or 0) + (reading.waiting or 0)
+        if counters != self._counters or not in_flight:
+            self._moved_at = now
+        self._counters, self.in_flight = counters, in_flight
         if not self.in_flight:
             self.activity = Activity.IDLE
         elif self.still_for(now) >= (WEDGED_COMPUTING if self._computes(now) else WEDGED_IDLE):

@@ -11,13 +11,14 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from instances import announce, retention
 from instances.launchers.local import LocalLauncher
@@ -66,10 +67,8 @@ class Supervisor:
         """Supervise until cancelled. Engines go on afterwards."""
         sampler = Sampler(HostReader(Path(settings.LLMOPS_DATA)), GpuReader(), lambda: self._targets)
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
-            beside = [
-                asyncio.create_task(work)
-                for work in (sampler.run(self._heard, settings.SAMPLE_EVERY), self._probe(client))
-            ]
+            works = (partial(sampler.run, self._heard, settings.SAMPLE_EVERY), partial(self._probe, client))
+            beside = [asyncio.create_task(self._for_ever(work)) for work in works]
             try:
                 while True:
                     await self._turn_or_wait()
@@ -81,6 +80,15 @@ class Supervisor:
                 for pid in list(self._keepers):
                     self._release(pid)
                 self._thread.shutdown(wait=False)
+
+    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Readings and probes go on whatever happens to them: without them starts would look stalled."""
+        while True:
+            try:
+                await work()
+            except (OSError, RuntimeError, ValueError, httpx.HTTPError):
+                log.exception("readings or probes failed; they begin again")
+                await asyncio.sleep(TICK)
 
     async def _heard(self, readings: Readings) -> None:
         """The supervisor judges what the pages show."""
@@ -104,7 +112,10 @@ class Supervisor:
                 self._adopted = True
             for instance_id in await self._in_thread(self.reconciler.step):
                 await announce.instance_changed(instance_id)
-        except DatabaseError as error:  # locked, restarted: engines are untouched, the next tick tries again
+        except (
+            DatabaseError,
+            InterfaceError,
+        ) as error:  # engines are untouched, the next tick tries again
             log.warning("the database does not answer, trying again: %s", str(error).strip())
         else:
             mark_reconciled()
@@ -213,6 +224,6 @@ def mark_reconciled() -> None:
 def reconciled_lately() -> bool:
     """Whether a supervisor, in this process or another one, has made a step in the last ten seconds."""
     try:
-        return time.time() - _mark().stat().st_mtime < 5 * TICK
+        return abs(time.time() - _mark().stat().st_mtime) < 5 * TICK
     except FileNotFoundError:
         return False

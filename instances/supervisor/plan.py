@@ -31,29 +31,37 @@ class Obstacle(Exception):
 
 def open_launch(instance: Instance, *, attempt: int = 0) -> Launch | None:
     """The row of a new launch, with its port reserved; None when somebody was first."""
+    try:
+        with transaction.atomic():
+            # Read anew and held: it may have been revised, stopped or removed meanwhile.
+            wanted = Instance.objects.should_run().select_for_update(no_key=True).filter(pk=instance.pk)
+            found = wanted.filter(removing=False).first()
+            return _new_launch(found, attempt) if found else None
+    except IntegrityError:
+        return None
+
+
+def _new_launch(instance: Instance, attempt: int) -> Launch:
     fixed = instance.config.get("port")
     reserved = Launch.objects.live().here().filter(port__isnull=False)
     taken = set(reserved.values_list("port", flat=True))
     port = fixed or ports.first_free(settings.LAUNCH_PORTS, taken)
     if fixed in taken:
         port = None  # told at the check, in words
-    try:
-        with transaction.atomic():
-            still = Instance.objects.should_run().select_for_update(no_key=True).filter(pk=instance.pk)
-            if not still.values_list("pk", flat=True):  # removed or stopped since it was read
-                return None
-            return Launch.objects.create(
-                instance=instance,
-                revision=instance.newest_revision,
-                port=port,
-                host=socket.gethostname(),
-                served_name=instance.served_name,
-                engine_key=secrets.token_urlsafe(32),
-                asked_by=None if attempt else instance.desired_by,
-                attempt=attempt,
-            )
-    except IntegrityError:
-        return None
+    while True:
+        launch = Launch.objects.create(
+            instance=instance,
+            revision=instance.newest_revision,
+            port=port,
+            host=socket.gethostname(),
+            served_name=instance.served_name,
+            engine_key=secrets.token_urlsafe(32),
+            asked_by=None if attempt else instance.desired_by,
+            attempt=attempt,
+        )
+        if not launch.directory.exists():
+            return launch
+        launch.delete()  # a folder of another database's launch: its number is used up, and it is left alone
 
 
 def check_port(launch: Launch) -> None:

@@ -6,6 +6,7 @@ so a stale engine can share the port and answer for ours.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,8 +47,9 @@ async def is_healthy(
     client: httpx.AsyncClient, endpoint: Endpoint, headers: Mapping[str, str] | None = None
 ) -> Answer:
     try:
-        response = await client.get(f"{endpoint.base_url}/health", headers=headers, timeout=TIMEOUT)
-    except httpx.HTTPError as error:
+        async with asyncio.timeout(TIMEOUT):  # for the whole answer; the client's own counts each read
+            response = await client.get(f"{endpoint.base_url}/health", headers=headers)
+    except (httpx.HTTPError, TimeoutError) as error:
         return Answer(False, f"/health does not answer ({type(error).__name__})")
     return Answer(response.status_code == 200, f"/health answers {response.status_code}")
 
@@ -65,7 +67,9 @@ async def is_ready(client: httpx.AsyncClient, endpoint: Endpoint) -> Answer:
             return Answer(
                 False, f"/v1/models answers {models.status_code}", foreign=models.status_code == 401
             )
-        names = {model.get("id") for model in models.json().get("data", [])}
+        found = models.json()
+        served = found.get("data", []) if isinstance(found, dict) else []
+        names = {model.get("id") for model in served if isinstance(model, dict)}
         if endpoint.served_name not in names:
             return Answer(False, "the engine on its port serves another model", foreign=True)
         for path, body in WORK:

@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 from django.conf import settings
+from django.db import DataError, IntegrityError
 from django.utils import timezone
 
 from instances import events
 from instances.launchers.base import Launcher, LaunchError, Observation, Ref
 from instances.models import Instance, Launch, RestartPolicy
-from instances.states import State
+from instances.states import SERVING, State
 from instances.vllm.diagnosis import Diagnosis
 from monitoring.processes import described
 from monitoring.sampler import Readings
@@ -30,6 +32,9 @@ from .watched import Watched
 
 log = logging.getLogger(__name__)
 
+# What a broken record, file or setting of one launch may raise. The database's absence is not among them.
+BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
+BROKEN += (psutil.Error, DataError, IntegrityError)  # type: ignore[assignment]
 PATIENCE = 10.0  # seconds for port and GPU memory to come free after the tree is gone
 
 
@@ -44,33 +49,48 @@ class Reconciler:
         self.readings: Readings | None = None  # the newest, from whoever measures
         self._taken: Readings | None = None  # the newest that was taken in: each counts once
         self._fresh: Readings | None = None  # to be taken in at this step
+        self._taken_at = float("-inf")  # monotonic seconds
         self._clock = clock
         self._waits = Waits(clock)
         self._kernel = endings.KernelWatch()
         self._changed: set[int] = set()
+        self._told: set[str] = set()  # what was logged already
 
     def step(self) -> set[int]:
         """Look at everything once; the ids of the instances of which something changed."""
-        self._changed = set()
         self._kernel.look(self._clock())
         launches = Launch.objects.live().here().select_related("instance")
         self.live = list(launches.order_by("pk"))
         fresh, self._taken = self.readings is not self._taken, self.readings
         self._fresh = self.readings if fresh else None
-        for launch in self.live:
-            self._tend(launch)
+        self._taken_at = self._clock() if fresh else self._taken_at
+        for launch in list(self.live):
+            self._apart(self._tend, launch)
         occupied = {launch.instance_id for launch in self.live if not launch.ended}
         free = [instance for instance in Instance.objects.decided() if instance.pk not in occupied]
         for instance in free:
             if not instance.removing:
-                self._consider(instance)
+                self._apart(self._consider, instance)
         removing = {instance.pk for instance in free if instance.removing}
         if removing and Instance.objects.finish_removals():
             self._changed |= removing
         self.live = [launch for launch in self.live if not launch.ended]
         self.watched = {launch.pk: self._watch(launch) for launch in self.live}
         self.keepers = {pk: pid for pk, pid in self.keepers.items() if pk in self.watched}
-        return self._changed
+        changed, self._changed = (
+            self._changed,
+            set(),
+        )  # a step that was cut off leaves its own to the next one
+        return changed
+
+    def _apart(self, work: Callable[[Any], None], one: Launch | Instance) -> None:
+        """What is broken about one (a record, a file, a descriptor too few) is no reason to leave the others alone."""
+        try:
+            work(one)
+        except BROKEN as error:
+            if (known := f"{one}: {error!r}") not in self._told:  # once, and not four times a second
+                self._told.add(known)
+                log.exception("%s could not be looked after in this step; the next one tries again", one)
 
     def _watch(self, launch: Launch) -> Watched:
         if launch.pk not in self.watched:
@@ -120,6 +140,8 @@ class Reconciler:
         seen = self.launcher.observe(Ref(launch.pk, launch.directory))
         if seen.keeper:
             self.keepers[launch.pk] = seen.keeper
+        else:
+            self.keepers.pop(launch.pk, None)
         if launch.state == State.INITIALIZING:
             self._begin(launch, seen)
             return
@@ -140,16 +162,18 @@ class Reconciler:
         if not launch.instance.wants(launch):
             self._move(launch, State.STOPPING, stopped_by_id=launch.instance.desired_by_id, note="")
             return
+        begun = seen.pid or seen.exit  # by an earlier supervisor, which did not come to write it down
+        if begun:
+            self._move(launch, State.STARTING, started_at=timezone.now(), note="")
+            return
         try:
             engine = plan.engine_here()
-            facts = {"accelerator": engine.accelerator, "engine_version": engine.version, "note": ""}
-            begun = seen.pid or seen.exit  # by an earlier supervisor, which did not come to write it down
-            if not begun:
-                self._note(launch, gpus=claims.gpus_of(launch.revision.config, engine.accelerator))
-                if waits := plan.why_to_wait(launch, self.live):
-                    self._note(launch, note=waits)
-                    return
-                self.launcher.start(plan.spec_of(launch, engine))
+            about = {"accelerator": engine.accelerator, "engine_version": engine.version[:40]}
+            self._note(launch, gpus=claims.gpus_of(launch.revision.config, engine.accelerator), **about)
+            if waits := plan.why_to_wait(launch, [one for one in self.live if not one.ended]):
+                self._note(launch, note=waits)
+                return
+            self.launcher.start(plan.spec_of(launch, engine))
         except plan.Obstacle as obstacle:
             self._fail(launch, Diagnosis("obstacle", obstacle.cause, obstacle.advice, "", True))
         except LaunchError as error:
@@ -157,7 +181,7 @@ class Reconciler:
             self._fail(launch, Diagnosis("launcher", str(error), advice, "", False))
         else:
             self._watch(launch).progress.began(self._clock())
-            self._move(launch, State.STARTING, started_at=timezone.now(), **facts)
+            self._move(launch, State.STARTING, started_at=timezone.now(), note="")
 
     def _lose(self, launch: Launch, seen: Observation) -> None:
         """Nobody looks after it any more; what is left of it is being ended."""
@@ -228,11 +252,11 @@ class Reconciler:
             return
         grace = settings.STOP_GRACE if launch.ready_at else settings.STARTING_STOP_GRACE
         if launch.pk <= launch.instance.forced_through and not watched.kill_sent:
-            watched.kill_sent = watched.stop_sent = True
             self.launcher.kill(ref)
+            watched.kill_sent = watched.stop_sent = True
         elif not watched.stop_sent:
-            watched.stop_sent = True
             self.launcher.stop(ref, grace)
+            watched.stop_sent = True
 
     def _read_log(self, launch: Launch) -> None:
         """Take phase, progress and notices from what the engine has printed since the last step."""
@@ -252,9 +276,14 @@ class Reconciler:
         if seen.lost and launch.state not in (State.LOST, State.STOPPING):
             self._lose(launch, seen)
             return
-        gpus = self.readings.gpus if self.readings else None
-        held = endings.unproved(launch, exit_, watched, gpus)
+        if not launch.instance.wants(launch) and launch.state in SERVING | {State.STARTING, State.LOST}:
+            self._move(launch, State.STOPPING, stopped_by_id=launch.instance.desired_by_id, error="")
+            return
         watched.gone_since = watched.gone_since or now
+        if watched.gpu_pids and self._taken_at <= watched.gone_since and now - watched.gone_since < PATIENCE:
+            return  # the GPUs were not looked at since
+        gpus = self._taken.gpus if self._taken and self._taken_at > watched.gone_since else None
+        held = endings.unproved(launch, exit_, watched, gpus)
         if held and not (exit_ and exit_.unswept) and now - watched.gone_since < PATIENCE:
             return
         facts: dict[str, Any] = {

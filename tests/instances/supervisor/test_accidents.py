@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from instances import services
-from instances.launchers.base import HOST_RESTARTED
+from instances.launchers.base import HOST_RESTARTED, Observation, Ref
 from instances.models import Instance, Launch
 from instances.states import State
 from instances.supervisor import ports
+from instances.supervisor.adoption import take_up
 from instances.vllm import engines
 from monitoring.engine_metrics import EngineReading
 from monitoring.gpu import GpuProcess, GpuReading, GpuReadings
@@ -234,6 +235,8 @@ def test_a_stop_is_not_proved_while_a_process_holds_its_gpu_memory(host: Host, c
     readings(host, QUIET, IDLE, processes=held)
     services.stop_instance(actor=host.actor, instance=launch.instance)
     assert host.step(3).state == State.STOPPING
+    host.now += 1
+    readings(host, None, None, processes=held)
     host.now += 11
     launch = host.step()
     assert (
@@ -246,8 +249,45 @@ def test_gpu_memory_that_comes_back_proves_it(host: Host, cuda: None) -> None:
     readings(host, QUIET, IDLE, processes=(GpuProcess(CORE, 3 * GIB), GpuProcess(9, GIB)))
     services.stop_instance(actor=host.actor, instance=launch.instance)
     assert host.step(3).state == State.STOPPING
+    host.now += 1
     readings(host, None, None, processes=(GpuProcess(9, GIB),))
     assert host.step().state == State.STOPPED
+
+
+def test_without_a_new_reading_of_the_gpus_an_end_is_not_called_unproved(host: Host, cuda: None) -> None:
+    launch = host.running()
+    readings(host, QUIET, IDLE, processes=(GpuProcess(CORE, 3 * GIB),))
+    services.stop_instance(actor=host.actor, instance=launch.instance)
+    assert host.step(3).state == State.STOPPING
+    host.now += 11
+    assert host.step().state == State.STOPPED
+
+
+def test_an_end_that_people_had_asked_for_is_a_stop_though_the_engine_was_faster(host: Host) -> None:
+    launch = host.running()
+    services.stop_instance(actor=host.actor, instance=launch.instance)
+    host.launcher.end(launch.pk, code=1)
+    launch = host.step(2)
+    assert (launch.state, launch.stopped_by, launch.exit_code) == (State.STOPPED, host.actor, 1)
+
+
+def test_launches_are_at_home_though_the_machine_got_another_name(host: Host) -> None:
+    launch = host.running()
+    Launch.objects.filter(pk=launch.pk).update(host="an-earlier-name")
+    host.begin_again()
+    assert take_up(host.launcher) == [launch.pk]
+    host.step()
+    assert host.answers(True).state == State.RUNNING and host.reconciler.live[0].pk == launch.pk
+
+
+def test_a_folder_of_another_databases_launch_is_left_alone(host: Host, settings: Any) -> None:
+    used = max([0, *Launch.objects.values_list("pk", flat=True)]) + 1
+    for number in range(used, used + 50):
+        (settings.LLMOPS_DATA / "launches" / str(number)).mkdir(parents=True)
+    host.deploy()
+    launch = host.step(2)
+    assert launch.state == State.STARTING and Launch.objects.count() == 1
+    assert not any((settings.LLMOPS_DATA / "launches" / str(used)).iterdir())
 
 
 def test_a_launch_that_is_in_reach_again_goes_on(host: Host) -> None:
@@ -282,3 +322,21 @@ def test_a_host_that_cannot_take_it_is_tried_again(host: Host) -> None:
     host.step()
     host.now += 13
     assert host.step(2).state == State.STARTING
+
+
+def test_a_broken_record_of_one_launch_leaves_the_others_supervised(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.deploy("broken")
+    broken = host.step(2)
+    observe = host.launcher.observe
+
+    def fails_for_one(ref: Ref) -> Observation:
+        if ref.launch_id == broken.pk:
+            raise ValueError("exit.json is no JSON")
+        return observe(ref)
+
+    monkeypatch.setattr(host.launcher, "observe", fails_for_one)
+    host.deploy("other")
+    other = host.step(2)
+    assert other.pk != broken.pk and host.answers(True).state == State.RUNNING

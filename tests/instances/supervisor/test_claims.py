@@ -70,3 +70,10 @@ def test_shares_of_one_gpu_may_not_be_more_than_the_whole(
     new = launch_on(mia, "new", State.INITIALIZING, [0], **mine)
     other = launch_on(mia, "other", State.RUNNING, [0], **theirs)
     assert claims.crowded(new, [new, other]) == ((0, [other]) if crowded else None)
+
+
+def test_of_two_that_have_not_begun_the_older_one_has_the_gpu(mia: User) -> None:
+    older = launch_on(mia, "older", State.INITIALIZING, [0])
+    newer = launch_on(mia, "newer", State.INITIALIZING, [0])
+    assert claims.crowded(older, [older, newer]) is None
+    assert claims.crowded(newer, [older, newer]) == (0, [older])

@@ -55,7 +55,7 @@ def test_without_counters_nothing_is_claimed() -> None:
     assert liveness.saw(None, 0.0, 9_000.0) == Activity.UNKNOWN
 
 
-def test_an_engine_that_hangs_and_no_longer_shows_its_counters_is_judged_by_the_last_ones() -> None:
+def test_a_busy_engine_whose_counters_come_too_late_is_not_taken_for_wedged() -> None:
     liveness = Liveness()
-    liveness.saw(WORKING, 0.0, 0.0)
-    assert liveness.saw(None, 0.0, 61.0) == Activity.WEDGED
+    liveness.saw(WORKING, 100.0, 0.0)
+    assert liveness.saw(None, 100.0, 9_000.0) == Activity.BUSY
