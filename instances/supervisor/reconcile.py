@@ -211,7 +211,8 @@ class Reconciler:
             self._give_up(launch, _shared(launch, strangers))
         elif answer and answer.ok:
             watched.notices.feed(answer.complaint)
-            if self._move(launch, State.RUNNING, ready_at=timezone.now(), phases=watched.phases.snapshot()):
+            facts = {"phases": watched.phases.snapshot(), "notices": watched.all_notices(launch)}
+            if self._move(launch, State.RUNNING, ready_at=timezone.now(), **facts):
                 events.record(launch.instance, "saw ready")
         elif watched.progress.running_for(now) > settings.START_DEADLINE:
             cause = f"It was not ready within the {settings.START_DEADLINE / 60:.0f} minutes that a start may take."
