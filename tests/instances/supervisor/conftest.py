@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,9 @@ class Host:
 @pytest.fixture
 def host(mia: User, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     settings.LLMOPS_DATA = tmp_path
+    # Between those of the tests' consoles and the ephemeral ones, and each worker's own: some tests listen there.
+    first = 32_100 + 200 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 3)
+    settings.LAUNCH_PORTS = range(first, first + 200)
     monkeypatch.setattr(
         engines, "find", lambda: engines.Engine(Path("/opt/vllm/bin/vllm"), "0.32.0+cpu", "cpu")
     )
