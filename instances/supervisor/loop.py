@@ -66,7 +66,10 @@ class Supervisor:
     async def run(self) -> None:
         """Supervise until cancelled. Engines go on afterwards."""
         sampler = Sampler(HostReader(Path(settings.LLMOPS_DATA)), GpuReader(), lambda: self._targets)
-        async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
+        # Engines close a connection that is idle for as long as we wait between two checks, and looking after fifty
+        # that are kept costs more than a new one each time.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(follow_redirects=False, trust_env=False, limits=limits) as client:
             works = (partial(sampler.run, self._heard, settings.SAMPLE_EVERY), partial(self._probe, client))
             beside = [asyncio.create_task(self._for_ever(work)) for work in works]
             try:
