@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from tests.console import Console, eventually, free_port
+from tests.faults.engines import lives
 
 MIB = 2**20
 POLL = 0.002  # seconds
@@ -155,7 +156,7 @@ def measure_ends(console: Console, table: Table, runs: int) -> None:
         main = psutil.Process(launch["pid"])
         tree = [main, *main.children(recursive=True)]
         os.kill(launch["pid"], signal.SIGKILL)
-        began = _until(lambda tree=tree: not any(map(_runs, tree)))  # type: ignore[misc]
+        began = _until(lambda tree=tree: not any(map(lives, tree)))  # type: ignore[misc]
         _until(lambda record=record: record.exists() and record.stat().st_size > 2)  # type: ignore[misc]
         written.append(1000 * (time.monotonic() - began))
         rows.until(launch["id"], "error")
@@ -199,13 +200,6 @@ def _run_again(console: Console, instance_id: int) -> dict[str, Any]:
         console.api("POST", f"/api/models/{instance_id}/start")
     launch: dict[str, Any] = console.reaches(instance_id, "running")["launch"]
     return launch
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _until(look: Callable[[], bool], within: float = 60.0) -> float:

@@ -115,10 +115,8 @@ class Supervisor:
                 self._adopted = True
             for instance_id in await self._in_thread(self.reconciler.step):
                 await announce.instance_changed(instance_id)
-        except (
-            DatabaseError,
-            InterfaceError,
-        ) as error:  # engines are untouched, the next tick tries again
+        except (DatabaseError, InterfaceError) as error:
+            # Engines are untouched, the next tick tries again.
             log.warning("the database does not answer, trying again: %s", str(error).strip())
         else:
             mark_reconciled()

@@ -160,7 +160,7 @@ class Reconciler:
     def _begin(self, launch: Launch, seen: Observation) -> None:
         """INITIALIZING: check, wait, start, or give up with the reason. Starting twice is safe."""
         if not launch.instance.wants(launch):
-            self._move(launch, State.STOPPING, stopped_by_id=launch.instance.desired_by_id, note="")
+            self._retire(launch)
             return
         begun = seen.pid or seen.exit  # by an earlier supervisor, which did not come to write it down
         if begun:
@@ -245,11 +245,16 @@ class Reconciler:
         facts = {"code": why.code, "error": why.cause[:500], "advice": why.advice[:500]}
         self._move(launch, State.STOPPING, evidence=why.evidence[:4000], evidence_at=at, **facts)
 
+    def _retire(self, launch: Launch) -> bool:
+        """Write down that nobody wants it any more, and who said so."""
+        return self._move(
+            launch, State.STOPPING, stopped_by_id=launch.instance.desired_by_id, error="", note=""
+        )
+
     def _stop(self, launch: Launch) -> None:
         """Nobody wants it any more: intent written first, then the signals; forced when asked twice."""
         watched, ref = self._watch(launch), Ref(launch.pk, launch.directory)
-        intent = {"stopped_by_id": launch.instance.desired_by_id, "error": ""}
-        if launch.state != State.STOPPING and not self._move(launch, State.STOPPING, **intent):
+        if launch.state != State.STOPPING and not self._retire(launch):
             return
         grace = settings.STOP_GRACE if launch.ready_at else settings.STARTING_STOP_GRACE
         if launch.pk <= launch.instance.forced_through and not watched.kill_sent:
@@ -278,7 +283,7 @@ class Reconciler:
             self._lose(launch, seen)
             return
         if not launch.instance.wants(launch) and launch.state in SERVING | {State.STARTING, State.LOST}:
-            self._move(launch, State.STOPPING, stopped_by_id=launch.instance.desired_by_id, error="")
+            self._retire(launch)
             return
         watched.gone_since = watched.gone_since or now
         if watched.gpu_pids and self._taken_at <= watched.gone_since and now - watched.gone_since < PATIENCE:

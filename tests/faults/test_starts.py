@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from instances.supervisor.ports import is_free
 from tests.console import FAKE_VLLM, Console, eventually, free_port
 from tests.faults.engines import ask, deploy, launches, page, port_is_free, running
 
@@ -35,7 +36,7 @@ def test_row_10_a_stale_engine_that_comes_to_share_the_port_is_found_before_it_r
     port = free_port()
     instance_id = deploy(host, "shared", port=port, knobs={"START_DELAY": "4"}, restart_policy="never")
     host.reaches(instance_id, "starting")
-    eventually(lambda: not port_is_free_for_bind(port), what="the engine has its port")
+    eventually(lambda: not is_free(port), what="the engine has its port")
     command = [sys.executable, str(FAKE_VLLM), "serve", str(DEMO), "--port", str(port)]
     stale = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
@@ -47,15 +48,6 @@ def test_row_10_a_stale_engine_that_comes_to_share_the_port_is_found_before_it_r
     finally:
         stale.terminate()
         stale.wait()
-
-
-def port_is_free_for_bind(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def test_row_11_a_slow_start_that_gets_on_is_waited_for(host: Console) -> None:
