@@ -33,12 +33,15 @@ def launch_ports() -> str:
     return f"{first}-{first + 49}"
 
 
-def eventually(look: Callable[[], Value], *, within: float = 30.0, what: str = "") -> Value:
+def eventually(
+    look: Callable[[], Value], *, within: float = 30.0, what: str | Callable[[], str] = ""
+) -> Value:
     """The first true value of `look`, asked again and again until the deadline (seconds)."""
     deadline = time.monotonic() + within
     while not (value := look()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within} s: {what or look}; last seen: {value!r}")
+            awaited = what() if callable(what) else what or look
+            raise AssertionError(f"not within {within} s: {awaited}; last seen: {value!r}")
         time.sleep(0.05)
     return value
 
@@ -74,9 +77,10 @@ class Door:
             instance = self.instance(instance_id)
             return instance if (instance.get("launch") or {}).get("state") == state else None
 
-        found = eventually(
-            seen, within=within, what=f"instance {instance_id} is {state}; {self.instance(instance_id)}"
-        )
+        def wanted() -> str:
+            return f"instance {instance_id} is {state}; it is {self.instance(instance_id)}"
+
+        found = eventually(seen, within=within, what=wanted)
         assert found is not None
         return found
 

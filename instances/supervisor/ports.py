@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pwd
 import socket
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ from monitoring.processes import described
 HOST = "127.0.0.1"
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 LISTENING = "0A"
+LOOK_EVERY = 5.0  # seconds
 
 
 def is_free(port: int) -> bool:
@@ -34,7 +36,7 @@ def first_free(candidates: Iterable[int], taken: Collection[int | None]) -> int 
 
 def holder(port: int) -> str:
     """Who listens there, in words: as exactly as this account may know it."""
-    if pids := _listeners(port):
+    if pids := listeners(port):
         return ", ".join(described(pid) for pid in sorted(pids))
     user = _listening_user(port)
     return f"a program of the user {user}" if user else "another program"
@@ -42,10 +44,10 @@ def holder(port: int) -> str:
 
 def strangers(port: int, main: int | None) -> list[int]:
     """The pids of listeners there that are neither this main process nor below it."""
-    return sorted(pid for pid in _listeners(port) if pid != main and main not in _ancestors(pid))
+    return sorted(pid for pid in listeners(port) if pid != main and main not in _ancestors(pid))
 
 
-def _listeners(port: int) -> set[int]:
+def listeners(port: int) -> set[int]:
     """Only those that this account may look at."""
     try:
         connections = psutil.net_connections("tcp")
@@ -67,6 +69,17 @@ def _ancestors(pid: int) -> set[int]:
 
 def _listening_user(port: int) -> str:
     """Whose a listener is, also where the process itself is hidden from us; empty if there is none."""
+    for found, uid in _table():
+        if found == port:
+            try:
+                return pwd.getpwuid(uid).pw_name
+            except KeyError:  # a user of another container
+                return str(uid)
+    return ""
+
+
+def _table() -> Iterator[tuple[int, int]]:
+    """Port and user of every listener of this host."""
     for table in TABLES:
         try:
             lines = table.read_text().splitlines()[1:]
@@ -74,9 +87,27 @@ def _listening_user(port: int) -> str:
             continue
         for line in lines:
             fields = line.split()  # sl, local address, remote address, state, ..., uid at the eighth place
-            if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                try:
-                    return pwd.getpwuid(int(fields[7])).pw_name
-                except KeyError:  # a user of another container
-                    return fields[7]
-    return ""
+            if fields[3] == LISTENING:
+                yield int(fields[1].rpartition(":")[2], 16), int(fields[7])
+
+
+class Sharing:
+    """Notices who comes to listen on the port of an engine that runs already.
+
+    The table of listeners is cheap to read; whose they are is asked only where a port has more than one.
+    """
+
+    def __init__(self) -> None:
+        self._looked_at = float("-inf")
+        self._shared: set[int] = set()
+
+    def look(self, now: float) -> None:
+        """`now` is monotonic seconds."""
+        if now - self._looked_at >= LOOK_EVERY:
+            self._looked_at = now
+            counted = Counter(port for port, _ in _table())
+            self._shared = {port for port, listeners in counted.items() if listeners > 1}
+
+    def strangers(self, port: int | None, main: int | None) -> list[int]:
+        """As `strangers`, as of the last look."""
+        return strangers(port, main) if port in self._shared and port else []

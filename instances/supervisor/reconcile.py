@@ -53,12 +53,14 @@ class Reconciler:
         self._clock = clock
         self._waits = Waits(clock)
         self._kernel = endings.KernelWatch()
+        self._sharing = ports.Sharing()
         self._changed: set[int] = set()
         self._told: set[str] = set()  # what was logged already
 
     def step(self) -> set[int]:
         """Look at everything once; the ids of the instances of which something changed."""
         self._kernel.look(self._clock())
+        self._sharing.look(self._clock())
         launches = Launch.objects.live().here().select_related("instance")
         self.live = list(launches.order_by("pk"))
         fresh, self._taken = self.readings is not self._taken, self.readings
@@ -227,7 +229,8 @@ class Reconciler:
         answer, watched.answer = watched.answer, None
         if answer is not None:
             watched.misses, watched.missed = (0, "") if answer.ok else (watched.misses + 1, answer.why)
-        trouble = watched.trouble(now)
+        strangers = self._sharing.strangers(launch.port, launch.pid)
+        trouble = _shared(launch, strangers).cause if strangers else watched.trouble(now)
         if launch.state == State.RUNNING and trouble:
             watched.unhealthy_since = now
             self._move(launch, State.UNHEALTHY, error=trouble)

@@ -35,6 +35,7 @@ class Knobs:
     hang_phase: str
     hang: str
     hang_for: float
+    hang_until: Path | None
     no_ready: bool
     log_file: str
     log_flood: int
@@ -56,6 +57,7 @@ class Knobs:
             hang_phase=knob("HANG_PHASE"),
             hang=knob("HANG"),
             hang_for=float(knob("HANG_FOR") or 1e9),
+            hang_until=Path(knob("HANG_UNTIL")) if knob("HANG_UNTIL") else None,
             no_ready=bool(knob("NO_READY")),
             log_file=knob("LOG_FILE"),
             log_flood=int(knob("LOG_FLOOD") or 0),
@@ -237,7 +239,8 @@ class Start:
         raise SystemExit(code)
 
     def _hang(self, until: float) -> None:
-        while time.monotonic() < until:
+        awaited = self.knobs.hang_until
+        while time.monotonic() < until and not (awaited and awaited.exists()):
             if self.knobs.hang == "talks":
                 log("INFO", "shm_broadcast.py:681", "Still waiting.", process="EngineCore", pid=self.core)
             if self.knobs.hang != "computes":

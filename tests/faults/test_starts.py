@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from instances.supervisor.ports import is_free
+from instances.supervisor.ports import listeners
 from tests.console import FAKE_VLLM, Console, eventually, free_port
 from tests.faults.engines import ask, deploy, launches, page, port_is_free, running
 
@@ -32,22 +34,51 @@ def test_row_10_a_stranger_on_the_port_is_named_and_nothing_runs(host: Console) 
     host.reaches(instance_id, "running")
 
 
-def test_row_10_a_stale_engine_that_comes_to_share_the_port_is_found_before_it_runs(host: Console) -> None:
-    port = free_port()
-    instance_id = deploy(host, "shared", port=port, knobs={"START_DELAY": "4"}, restart_policy="never")
-    host.reaches(instance_id, "starting")
-    eventually(lambda: not is_free(port), what="the engine has its port")
+def test_row_10_a_stale_engine_that_comes_to_share_the_port_is_found_before_it_runs(
+    host: Console, tmp_path: Path
+) -> None:
+    port, going_on = free_port(), tmp_path / "go on"
+    knobs = {"HANG_PHASE": "warm_up", "HANG": "computes", "HANG_UNTIL": str(going_on)}
+    instance_id = deploy(host, "shared", port=port, knobs=knobs, restart_policy="never")
+    eventually(lambda: host.instance(instance_id)["launch"]["phase"] == "warm_up", what="it has its port")
+    with stale_engine(port) as stale:
+        going_on.touch()
+        launch = host.reaches(instance_id, "error")["launch"]
+        assert f"Port {port} is shared with" in launch["error"] and launch["ready_at"] is None
+        assert names_one_of(stale, launch["error"])
+        assert stale.poll() is None  # not ours to end
+
+
+def test_row_10_a_stale_engine_that_comes_later_makes_it_unhealthy_while_it_stays(host: Console) -> None:
+    instance_id, launch = running(host, "shared-late", restart_policy="never")
+    with stale_engine(launch["port"]) as stale:
+        unwell = host.reaches(instance_id, "unhealthy")["launch"]
+        assert f"Port {launch['port']} is shared with" in unwell["error"]
+        assert names_one_of(stale, unwell["error"]) and unwell["pid"] == launch["pid"]
+    well = host.reaches(instance_id, "running")["launch"]
+    assert well["pid"] == launch["pid"] and not well["error"]
+
+
+@contextmanager
+def stale_engine(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """One that nobody looks after, listening there; only its main process is told to end."""
     command = [sys.executable, str(FAKE_VLLM), "serve", str(DEMO), "--port", str(port)]
     stale = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        launch = host.reaches(instance_id, "error")["launch"]
-        assert f"Port {port} is shared with" in launch["error"] and launch["ready_at"] is None
-        holders = [stale.pid, *(child.pid for child in psutil.Process(stale.pid).children())]
-        assert any(f"(process {pid} of" in launch["error"] for pid in holders)
-        assert stale.poll() is None  # not ours to end
+        eventually(lambda: pids_of(stale) & listeners(port), what="the stale engine listens")
+        yield stale
     finally:
         stale.terminate()
         stale.wait()
+
+
+def pids_of(stale: subprocess.Popen[bytes]) -> set[int]:
+    """The inner process inherits the listener; either may be named."""
+    return {stale.pid, *(child.pid for child in psutil.Process(stale.pid).children())}
+
+
+def names_one_of(stale: subprocess.Popen[bytes], text: str) -> bool:
+    return any(f"(process {pid} of" in text for pid in pids_of(stale))
 
 
 def test_row_11_a_slow_start_that_gets_on_is_waited_for(host: Console) -> None:

@@ -65,6 +65,24 @@ def test_who_shares_a_port_is_a_stranger_unless_it_is_ours(stranger: subprocess.
         second.communicate()
 
 
+def test_who_comes_to_share_a_port_is_noticed_at_the_next_look(stranger: subprocess.Popen[str]) -> None:
+    # row 10: a stale engine shares it later
+    port, sharing = int(str(stranger.args)), ports.Sharing()
+    sharing.look(0.0)
+    assert sharing.strangers(port, stranger.pid) == []
+    second = listening(port)
+    try:
+        sharing.look(1.0)  # too soon for another look
+        assert sharing.strangers(port, stranger.pid) == []
+        sharing.look(5.0)
+        assert sharing.strangers(port, stranger.pid) == [second.pid]
+        assert sharing.strangers(port, os.getpid()) == []
+    finally:
+        second.communicate()
+    sharing.look(10.0)
+    assert sharing.strangers(port, stranger.pid) == []
+
+
 def test_the_first_free_port_is_none_that_is_taken_or_listened_on() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
