@@ -66,10 +66,7 @@ class Supervisor:
     async def run(self) -> None:
         """Supervise until cancelled. Engines go on afterwards."""
         sampler = Sampler(HostReader(Path(settings.LLMOPS_DATA)), GpuReader(), lambda: self._targets)
-        # Engines close a connection that is idle for as long as we wait between two checks, and looking after fifty
-        # that are kept costs more than a new one each time.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        async with httpx.AsyncClient(follow_redirects=False, trust_env=False, limits=limits) as client:
+        async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
             works = (partial(sampler.run, self._heard, settings.SAMPLE_EVERY), partial(self._probe, client))
             beside = [asyncio.create_task(self._for_ever(work)) for work in works]
             try:
@@ -172,8 +169,9 @@ class Supervisor:
             self._probes.pop(ended).cancel()
             del self._probed_at[ended]
         for launch in launches:
+            ask: Callable[[Endpoint], Awaitable[Answer]]
             if launch.state == State.STARTING:
-                ask, every = is_ready, PROBE_EVERY
+                ask, every = partial(is_ready, client), PROBE_EVERY
             elif launch.serving:
                 ask, every = is_healthy, HEALTH_EVERY
             else:
@@ -182,17 +180,10 @@ class Supervisor:
             if (running and not running.done()) or now - self._probed_at.get(launch.pk, 0.0) < every - SLACK:
                 continue
             self._probed_at[launch.pk] = now
-            self._probes[launch.pk] = asyncio.create_task(self._ask(ask, client, launch))
+            self._probes[launch.pk] = asyncio.create_task(self._ask(ask, launch))
 
-    async def _ask(
-        self,
-        ask: Callable[[httpx.AsyncClient, Endpoint], Awaitable[Answer]],
-        client: httpx.AsyncClient,
-        launch: Launch,
-    ) -> None:
-        answer = await ask(
-            client, Endpoint(launch.pk, launch.base_url, launch.engine_key, launch.served_name)
-        )
+    async def _ask(self, ask: Callable[[Endpoint], Awaitable[Answer]], launch: Launch) -> None:
+        answer = await ask(Endpoint(launch.pk, launch.base_url, launch.engine_key, launch.served_name))
         watched = self.reconciler.watched.get(launch.pk)
         if watched is not None:
             watched.answer = answer
