@@ -146,8 +146,9 @@ class Shim:
                 null = os.open(os.devnull, os.O_RDONLY)
                 for source, target in ((null, 0), (output, 1), (output, 2)):
                     os.dup2(source, target)
-                for name in ("SIGTERM", "SIGCHLD", "SIGHUP", "SIGINT", "SIGPIPE", "SIGXFSZ"):
-                    signal.signal(getattr(signal, name), signal.SIG_DFL)
+                # Also what was ignored before us, as by `nohup` or a shell's `&`.
+                for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                    signal.signal(signum, signal.SIG_DFL)
                 os.execvpe(self.argv[0], self.argv, self.env)
         except (OSError, ValueError) as error:
             os.write(report, _sentence(self.argv[0], error).encode())

@@ -25,6 +25,7 @@ class Service:
     """One server process, which can be killed and started again on the same port and data."""
 
     user: str | None = None  # who runs it, where we are root
+    at_once = signal.SIGTERM  # what ends it without waiting for its clients
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -83,7 +84,7 @@ class Service:
 
     def close(self) -> None:
         if self.process is not None:
-            self.end(signal.SIGQUIT)
+            self.end(self.at_once)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -110,6 +111,8 @@ class Redis(Service):
 
 class Postgres(Service):
     """A cluster of its own that need not survive this machine, so that it is quick."""
+
+    at_once = signal.SIGQUIT
 
     def __init__(self) -> None:
         found = {name: shutil.which(name, path=POSTGRES_FOLDERS) for name in ("initdb", "postgres")}
