@@ -117,6 +117,7 @@ class LocalLauncher:
         if full and grace <= 0 and identity.engine is not None:
             processes.send(*identity.engine, signal.SIGKILL)  # the shim sees it and ends the rest
         processes.send(*identity.shim, signal.SIGTERM)
+        processes.send(*identity.shim, signal.SIGCONT)  # one that somebody has suspended could not obey
 
     def kill(self, ref: Ref) -> None:
         self.stop(ref, 0.0)

@@ -15,18 +15,17 @@ from typing import Any
 
 import psutil
 from django.conf import settings
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from instances import events
 from instances.launchers.base import Launcher, LaunchError, Observation, Ref
-from instances.models import Instance, Launch, RestartPolicy
+from instances.models import Instance, Launch
 from instances.states import SERVING, State
 from instances.vllm.diagnosis import Diagnosis
-from monitoring.processes import described
 from monitoring.sampler import Readings
 
-from . import claims, endings, plan, ports
+from . import claims, endings, judging, plan, ports
 from .waits import Waits
 from .watched import Watched
 
@@ -35,6 +34,7 @@ log = logging.getLogger(__name__)
 # What a broken record, file or setting of one launch may raise. The database's absence is not among them.
 BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
 BROKEN += (psutil.Error, DataError, IntegrityError)  # type: ignore[assignment]
+Verdict = judging.Ready | judging.GiveUp | judging.Trouble | judging.Well | None
 PATIENCE = 10.0  # seconds for port and GPU memory to come free after the tree is gone
 
 
@@ -197,56 +197,26 @@ class Reconciler:
         if launch.state == State.LOST:  # in reach again
             self._move(launch, State.RUNNING if launch.ready_at else State.STARTING, error="")
         elif launch.state == State.STARTING:
-            self._follow_start(launch, watched)
+            self._act_on(launch, watched, judging.start(launch, watched, self._clock()))
         else:
-            self._judge(launch, watched)
+            self._act_on(launch, watched, judging.running(launch, watched, self._sharing, self._clock()))
 
-    def _follow_start(self, launch: Launch, watched: Watched) -> None:
-        now = self._clock()
-        answer, watched.answer = watched.answer, None
-        patience = settings.COMPILE_STALL_DEADLINE if launch.phase == "compile" else settings.STALL_DEADLINE
-        if (
-            answer
-            and (answer.ok or answer.foreign)
-            and (strangers := ports.strangers(launch.port or 0, launch.pid))
-        ):
-            self._give_up(launch, _shared(launch, strangers))
-        elif answer and answer.ok:
-            watched.notices.feed(answer.complaint)
-            facts = {"phases": watched.phases.snapshot(), "notices": watched.all_notices(launch)}
-            if self._move(launch, State.RUNNING, ready_at=timezone.now(), **facts):
-                events.record(launch.instance, "saw ready")
-        elif watched.progress.running_for(now) > settings.START_DEADLINE:
-            cause = f"It was not ready within the {settings.START_DEADLINE / 60:.0f} minutes that a start may take."
-            advice = "Choose a smaller model or a faster disk, or raise LLMOPS_START_DEADLINE."
-            self._give_up(launch, Diagnosis("start-deadline", cause, advice, "", False))
-        elif watched.progress.still_for(now) > patience:
-            self._give_up(launch, *endings.stalled_start(launch, watched.progress.still_for(now)))
-
-    def _judge(self, launch: Launch, watched: Watched) -> None:
-        """RUNNING or UNHEALTHY: what the newest health check and its counters say."""
-        now = self._clock()
-        answer, watched.answer = watched.answer, None
-        if answer is not None:
-            watched.misses, watched.missed = (0, "") if answer.ok else (watched.misses + 1, answer.why)
-        strangers = self._sharing.strangers(launch.port, launch.pid)
-        trouble = _shared(launch, strangers).cause if strangers else watched.trouble(now)
-        if launch.state == State.RUNNING and trouble:
-            watched.unhealthy_since = now
-            self._move(launch, State.UNHEALTHY, error=trouble)
-        elif launch.state == State.UNHEALTHY and not trouble and answer is not None and answer.ok:
-            watched.unhealthy_since = None
-            self._move(launch, State.RUNNING, error="")
-        elif launch.state == State.UNHEALTHY and launch.instance.restart_policy == RestartPolicy.ON_FAILURE:
-            since = watched.unhealthy_since = watched.unhealthy_since or now
-            if now - since > settings.UNHEALTHY_PATIENCE:
-                cause = f"It was unhealthy for {settings.UNHEALTHY_PATIENCE / 60:.0f} minutes. {launch.error}"
-                self._give_up(launch, Diagnosis("unhealthy", cause, "It is started again.", "", False))
-
-    def _give_up(self, launch: Launch, why: Diagnosis, at: int | None = None) -> None:
-        """End a launch that people still want; the code tells `_end` that this is a failure, not a stop."""
-        facts = {"code": why.code, "error": why.cause[:500], "advice": why.advice[:500]}
-        self._move(launch, State.STOPPING, evidence=why.evidence[:4000], evidence_at=at, **facts)
+    def _act_on(self, launch: Launch, watched: Watched, verdict: Verdict) -> None:
+        match verdict:
+            case judging.Ready(complaint):
+                watched.notices.feed(complaint)
+                facts = {"phases": watched.phases.snapshot(), "notices": watched.all_notices(launch)}
+                with transaction.atomic():
+                    if self._move(launch, State.RUNNING, ready_at=timezone.now(), **facts):
+                        events.record(launch.instance, "saw ready")
+            case judging.Trouble(text):
+                self._move(launch, State.UNHEALTHY, error=text)
+            case judging.Well():
+                self._move(launch, State.RUNNING, error="")
+            case judging.GiveUp(why, at):
+                # The code tells `_end` that this is a failure, not a stop.
+                facts = {"code": why.code, "error": why.cause[:500], "advice": why.advice[:500]}
+                self._move(launch, State.STOPPING, evidence=why.evidence[:4000], evidence_at=at, **facts)
 
     def _retire(self, launch: Launch) -> bool:
         """Write down that nobody wants it any more, and who said so."""
@@ -318,26 +288,19 @@ class Reconciler:
     def _fail(self, launch: Launch, why: Diagnosis, **facts: Any) -> None:
         facts.setdefault("ended_at", timezone.now())
         restart = endings.restart_of(launch, why, facts["ended_at"])
-        moved = self._move(
-            launch,
-            State.ERROR,
-            code=why.code,
-            error=why.cause[:500],
-            advice=why.advice[:500],
-            change=dict(why.change) if why.change else None,
-            evidence=why.evidence[:4000],
-            note="",
-            restart_at=restart.at if restart else None,
-            restart_attempt=restart.attempt if restart else 0,
-            **facts,
-        )
-        if moved:
-            events.record(launch.instance, "saw fail", detail=why.cause)
-
-
-def _shared(launch: Launch, strangers: list[int]) -> Diagnosis:
-    """It never runs while somebody shares its port: part of the requests would reach them."""
-    who = ", ".join(map(described, strangers))
-    cause = f"Port {launch.port} is shared with {who}, who would get a part of the requests."
-    advice = "End that program, or leave the port empty so that another one is taken."
-    return Diagnosis(endings.PORT_SHARED, cause, advice, "", False)
+        with transaction.atomic():
+            moved = self._move(
+                launch,
+                State.ERROR,
+                code=why.code,
+                error=why.cause[:500],
+                advice=why.advice[:500],
+                change=dict(why.change) if why.change else None,
+                evidence=why.evidence[:4000],
+                note="",
+                restart_at=restart.at if restart else None,
+                restart_attempt=restart.attempt if restart else 0,
+                **facts,
+            )
+            if moved:
+                events.record(launch.instance, "saw fail", detail=why.cause)

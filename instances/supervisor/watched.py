@@ -14,12 +14,10 @@ from instances.vllm.phases import PhaseReader
 from monitoring.gpu import GpuReadings
 from monitoring.sampler import Readings, TargetReading
 
-from .liveness import Activity, Liveness
+from .liveness import Liveness
 from .progress import Look, Progress
 from .readiness import Answer
 
-MISSES = 3  # health checks missed in a row make a launch UNHEALTHY
-STILL = 3  # readings in a row that show a suspended process
 READ_LINES = 2000  # of a starting engine's log in one step
 LATE_BYTES = (
     64 * 1024
@@ -108,20 +106,6 @@ class Watched:
             gpu_memory=_memory_of(readings.gpus, self.gpu_pids),
         )
         self.progress.saw(look, now)
-
-    def trouble(self, now: float) -> str:
-        """How a running engine is not well, as a sentence; empty when it is."""
-        if self.misses >= MISSES:
-            return f"The engine lives but {self.missed}."
-        if self.suspended >= STILL:
-            return "The engine lives but one of its processes is suspended (SIGSTOP, or a debugger)."
-        if self.liveness.activity == Activity.WEDGED:
-            requests = self.liveness.in_flight
-            waiting = "1 request waits" if requests == 1 else f"{requests} requests wait"
-            return (
-                f"The engine lives but makes no progress: {waiting} for {self.liveness.still_for(now):.0f} s."
-            )
-        return ""
 
 
 def _on_gpus(gpus: GpuReadings | None) -> set[int]:

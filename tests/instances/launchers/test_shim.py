@@ -110,6 +110,16 @@ def test_a_stop_lets_the_main_process_clean_up(host: Host) -> None:
     assert log(ref) == ["leaving"]
 
 
+def test_a_stop_reaches_a_shim_that_is_suspended(host: Host) -> None:
+    ref = host.run("sleep", "600")
+    until(lambda: host.launcher.observe(ref).pid)
+    keeper = host.launcher.observe(ref).keeper
+    assert keeper is not None
+    os.kill(keeper, signal.SIGSTOP)
+    host.launcher.stop(ref, 60.0)
+    assert host.ended(ref).signal == signal.SIGTERM
+
+
 def test_a_stop_sends_sigterm_to_the_main_process_alone_and_once(host: Host) -> None:
     ref = host.python(
         "import os, signal, time, pathlib\n"
