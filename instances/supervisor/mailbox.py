@@ -33,6 +33,8 @@ class SupervisorWorker(Worker):
     Channels makes a consumer only at its first message, so the supervisor is started here, at boot.
     """
 
+    application_checker_interval = 1.0  # seconds; asgiref's tenth would be most of what an idle console does
+
     def __init__(self, application: Any, channels: Any = (SUPERVISOR,), **kwargs: Any) -> None:
         super().__init__(application, channels=list(channels), **kwargs)
 

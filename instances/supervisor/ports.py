@@ -14,7 +14,7 @@ from monitoring.processes import described
 
 HOST = "127.0.0.1"
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-LISTENING = "0A"
+LISTENING = " 0A "
 LOOK_EVERY = 5.0  # seconds
 
 
@@ -86,8 +86,10 @@ def _table() -> Iterator[tuple[int, int]]:
         except OSError:
             continue
         for line in lines:
+            if LISTENING not in line:  # most are connections, and a busy host has thousands
+                continue
             fields = line.split()  # sl, local address, remote address, state, ..., uid at the eighth place
-            if fields[3] == LISTENING:
+            if fields[3] == LISTENING.strip():
                 yield int(fields[1].rpartition(":")[2], 16), int(fields[7])
 
 
