@@ -27,10 +27,31 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def launch_ports() -> str:
-    """A range below the ephemeral ports, so that consoles of tests that run side by side do not meet."""
-    first = random.randrange(10_000, 32_000, 50)
-    return f"{first}-{first + 49}"
+class PortBlock:
+    """Fifty ports below the ephemeral ones. Who holds the first has them all: tests run side by side."""
+
+    def __init__(self) -> None:
+        self.first = 0
+        while not self.first:
+            self._guard = socket.socket()
+            try:
+                self._guard.bind(("127.0.0.1", random.randrange(10_000, 32_000, 50)))
+                self.first = int(self._guard.getsockname()[1])
+            except OSError:
+                self._guard.close()
+        self._left = list(range(self.first + 40, self.first + 50))
+
+    @property
+    def launches(self) -> str:
+        """For LLMOPS_LAUNCH_PORTS."""
+        return f"{self.first + 1}-{self.first + 39}"
+
+    def take(self) -> int:
+        """One of ten for something else."""
+        return self._left.pop()
+
+    def close(self) -> None:
+        self._guard.close()
 
 
 def eventually(
@@ -99,7 +120,8 @@ class Console(Door):
 
     def __init__(self, data: Path, *, vllm: Path | None = FAKE_VLLM, **environment: str) -> None:
         self.data = data
-        self.port = free_port()
+        self.ports = PortBlock()
+        self.port = self.ports.take()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             **{
@@ -110,7 +132,7 @@ class Console(Door):
             **{name: os.environ[name] for name in ("LLMOPS_ENGINES", "LLMOPS_VLLM") if name in os.environ},
             "LLMOPS_DATA": str(data),
             "LLMOPS_BIND": f"127.0.0.1:{self.port}",
-            "LLMOPS_LAUNCH_PORTS": launch_ports(),
+            "LLMOPS_LAUNCH_PORTS": self.ports.launches,
             **({"LLMOPS_VLLM": str(vllm)} if vllm else {}),
             **environment,
         }
@@ -138,7 +160,7 @@ class Console(Door):
 
     def start(self) -> None:
         self.process = self.spawn(str(ROOT / "manage.py"), "serve")
-        eventually(self.is_ready, within=60, what="the console is ready")
+        eventually(self.is_ready, within=120, what="the console is ready")
 
     def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A Python process of this console; what it says stands in `output`."""
@@ -185,7 +207,7 @@ class Console(Door):
     def _take_key(self, printed: str) -> None:
         self.key = printed.split()[-1]
 
-    def end(self, number: int = signal.SIGTERM, *, within: float = 20.0) -> int:
+    def end(self, number: int = signal.SIGTERM, *, within: float = 60.0) -> int:
         """Signal the console itself, not its engines; its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
@@ -198,3 +220,4 @@ class Console(Door):
             self.end(signal.SIGKILL)
         if (self.data / "db.sqlite3").exists():
             self.manage("stop_engines")
+        self.ports.close()

@@ -65,6 +65,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Supervise until cancelled. Engines go on afterwards."""
+        _mark().unlink(missing_ok=True)  # of a supervisor before this one
         sampler = Sampler(HostReader(Path(settings.LLMOPS_DATA)), GpuReader(), lambda: self._targets)
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
             works = (partial(sampler.run, self._heard, settings.SAMPLE_EVERY), partial(self._probe, client))
@@ -177,6 +178,9 @@ class Supervisor:
             else:
                 continue
             running = self._probes.get(launch.pk)
+            watched = self.reconciler.watched.get(launch.pk)
+            if watched and watched.answer and watched.answer.ok and not launch.serving:
+                continue  # ready: the step that writes it down is under way
             if (running and not running.done()) or now - self._probed_at.get(launch.pk, 0.0) < every - SLACK:
                 continue
             self._probed_at[launch.pk] = now

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,22 +114,25 @@ def test_from_the_setup_address_to_the_proved_stop(real: Console, page: Page) ->
 
 
 def watch_answer(page: Page, question: str) -> list[str]:
-    """The different texts of the answer while it was being written."""
+    """The different texts of the answer while it was being written, as the page itself sees them."""
     said = page.locator(".msg").count()
+    page.evaluate(
+        """said => {
+            window.steps = [];
+            new MutationObserver(() => {
+                const text = document.querySelectorAll(".msg")[said + 1]?.textContent.trim();
+                if (text && text !== window.steps.at(-1)) window.steps.push(text);
+            }).observe(document.querySelector("#messages"), {childList: true, subtree: true, characterData: true});
+        }""",
+        said,
+    )
     box = page.get_by_role("textbox", name="Message")
     box.fill(question)
     box.press("Enter")
     expect(page.locator(".msg")).to_have_count(said + 2)
-    answer = page.locator(".msg").last
-    seen: list[str] = []
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        text = answer.inner_text().strip()
-        if text and (not seen or seen[-1] != text):
-            seen.append(text)
-        if seen and page.locator(".msg[aria-busy]").count() == 0:
-            break
-    return seen
+    expect(page.locator(".msg[aria-busy]")).to_have_count(0, timeout=60_000)
+    steps: list[str] = page.evaluate("window.steps")
+    return steps
 
 
 # row 1: SIGKILL the whole console while the real engine is RUNNING
@@ -146,7 +148,8 @@ def test_the_same_by_the_api_and_a_killed_console(real: Console) -> None:
     question = {"model": name, "messages": [{"role": "user", "content": "What is the capital of Japan?"}]}
     answer = real.api("POST", "/v1/chat/completions", json=question).json()
     assert "Tokyo" in answer["choices"][0]["message"]["content"]
-    streamed = real.api("POST", "/v1/chat/completions", json={**question, "stream": True})
+    longer = {"stream": True, "messages": [{"role": "user", "content": "Tell me about this console"}]}
+    streamed = real.api("POST", "/v1/chat/completions", json={**question, **longer})
     chunks = [line[6:] for line in streamed.text.splitlines() if line.startswith("data: ")]
     assert chunks[-1] == "[DONE]"
     parts = [

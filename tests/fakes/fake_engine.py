@@ -69,7 +69,7 @@ class Knobs:
                 tokens=int(knob("TOKENS") or 0),
                 token_delay=float(knob("TOKEN_DELAY") or 0),
                 die_at_token=int(knob("DIE_AT_TOKEN") or 0),
-                wedge_after=int(knob("WEDGE_AFTER") or 0),
+                wedge_when=Path(knob("WEDGE_WHEN")) if knob("WEDGE_WHEN") else None,
                 chats=not knob("NO_CHAT_TEMPLATE"),
             ),
         )

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.fakes.fake_answers import Answer, Refused, prompt_of, words_for
@@ -33,7 +34,7 @@ class Manners:
     tokens: int = 0  # of each answer; 0: as long as the answer is
     token_delay: float = 0.0  # seconds
     die_at_token: int = 0
-    wedge_after: int = 0  # requests; later ones are taken, and nothing comes of them
+    wedge_when: Path | None = None  # while it exists, requests are taken and nothing comes of them
     chats: bool = True  # the model has a chat template
 
 
@@ -289,7 +290,7 @@ class FakeServer:
         metrics.prompt_tokens += prompt
         end = "abort"
         try:
-            if 0 < self.manners.wedge_after < self.count:
+            if self.manners.wedge_when and self.manners.wedge_when.exists():
                 await self._pause(request, float("inf"))
             for number, word in enumerate(words, start=1):
                 await self._pause(request, self.manners.token_delay)

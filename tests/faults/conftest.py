@@ -17,8 +17,8 @@ def _roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
             tmp_path_factory.mktemp("roomy") / "data",
             LLMOPS_MAX_INSTANCES="20",
             LLMOPS_STARTS_AT_ONCE="20",
-            LLMOPS_STALL_DEADLINE="6",
-            LLMOPS_COMPILE_STALL_DEADLINE="6",
+            LLMOPS_STALL_DEADLINE="9",
+            LLMOPS_COMPILE_STALL_DEADLINE="9",
         )
     )
 

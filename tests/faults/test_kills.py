@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -55,8 +58,10 @@ def test_row_2_cut_off_between_spawn_and_commit_there_is_exactly_one_engine(host
     host.process = process
     eventually(host.is_ready, within=60)
     before = set((host.data / "launches").glob("*/spec.json"))
-    instance_id = deploy(host, "a", knobs={"START_DELAY": "2"})
-    assert process.wait(30) == -signal.SIGKILL
+    instance_id = deploy(host, "a", knobs={"START_DELAY": "2"}, start=False)
+    with suppress(httpx.TransportError):  # it may end before it has answered
+        ask(host, instance_id, "start")
+    assert process.wait(60) == -signal.SIGKILL
     host.process = None
     assert len(set((host.data / "launches").glob("*/spec.json")) - before) == 1  # it had been started
     host.start()
@@ -97,7 +102,7 @@ def test_row_4_an_end_while_nobody_looked_is_recorded_as_it_was(
     host.start()
     ended = host.reaches(instance_id, "error")["launch"]
     assert ended["exit_code"] == code
-    at = time.mktime(time.strptime(ended["ended_at"][:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
+    at = dt.datetime.fromisoformat(ended["ended_at"]).timestamp()
     assert began - 2 < at <= died + 2
 
 
@@ -105,8 +110,8 @@ def test_row_5_when_main_alone_is_killed_the_whole_tree_goes_and_the_policy_acts
     instance_id, launch = running(host, "a")
     processes = tree(host, launch)
     kill(launch["pid"])
-    ended = host.reaches(instance_id, "error", within=10)
-    all_gone(processes, within=1)
+    ended = host.reaches(instance_id, "error")
+    all_gone(processes)
     assert ended["launch"]["exit_code"] == -signal.SIGKILL and port_is_free(launch)
     assert ended["restart"]["attempt"] == 1
     ask(host, instance_id, "stop")
@@ -117,7 +122,7 @@ def test_row_6_when_the_inner_process_is_killed_it_is_an_error_though_main_exits
 ) -> None:
     instance_id, launch = running(host, "a", restart_policy="never")
     kill(core_of(launch))
-    ended = host.reaches(instance_id, "error", within=15)["launch"]
+    ended = host.reaches(instance_id, "error")["launch"]
     assert ended["exit_code"] == 0 and "inner process died" in ended["error"]
 
 
@@ -125,7 +130,7 @@ def test_row_7_when_the_shim_is_killed_it_is_lost_and_nothing_stays(host: Consol
     instance_id, launch = running(host, "a", knobs={"SETSID_CHILD": "1"})
     processes = tree(host, launch)
     kill(processes[0])
-    ended = host.reaches(instance_id, "error", within=15)
+    ended = host.reaches(instance_id, "error")
     all_gone(processes)
     assert "lost" in ended["launch"]["error"] and port_is_free(launch)
     assert ended["restart"]["attempt"] == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,10 +99,10 @@ def test_row_20_frozen_it_is_unhealthy_and_thawed_it_runs_on(real: Console, engi
     launch = runs(real, engine)
     for process in (psutil.Process(launch["pid"]), core_of(launch)):
         process.suspend()
-        found = real.reaches(engine, "unhealthy", within=20)
+        found = real.reaches(engine, "unhealthy")
         assert "lives but" in found["launch"]["error"] and chat(real).status_code == 503
         process.resume()
-        real.reaches(engine, "running", within=20)
+        real.reaches(engine, "running")
     assert "Tokyo" in chat(real).text
 
 
@@ -112,10 +111,8 @@ def test_row_5_main_killed_alone_takes_the_whole_tree_with_it(real: Console, eng
     processes = tree(real, launch)
     assert len(processes) >= 3
     kill(launch["pid"])
-    began = time.monotonic()
-    ended = real.reaches(engine, "error", within=15)
-    assert time.monotonic() - began < 5 + 5 + 1  # its orphans' grace, the patience of this look, and one
-    all_gone(processes, within=1)
+    ended = real.reaches(engine, "error")
+    all_gone(processes)
     assert ended["launch"]["exit_code"] == -signal.SIGKILL and ended["restart"]["attempt"] == 1
     assert port_is_free(launch)
 
@@ -126,9 +123,9 @@ def test_row_6_the_inner_process_killed_is_an_error_though_main_exits_with_0(
     launch = runs(real, engine)
     processes = tree(real, launch)
     kill(core_of(launch))
-    ended = real.reaches(engine, "error", within=30)["launch"]
+    ended = real.reaches(engine, "error")["launch"]
     assert ended["exit_code"] == 0 and ended["error"]
-    all_gone(processes, within=1)
+    all_gone(processes)
     ask(real, engine, "stop")
 
 
@@ -142,7 +139,7 @@ def test_row_14_a_stop_in_the_part_of_the_start_that_ignores_sigterm(real: Conso
     )
     processes = tree(real, launch)
     ask(real, engine, "stop")
-    ended = real.reaches(engine, "stopped", within=15)["launch"]
+    ended = real.reaches(engine, "stopped")["launch"]
     assert ended["ready_at"] is None and ended["error"] == ""
     all_gone(processes)
 
@@ -157,10 +154,10 @@ def test_row_3_a_stop_with_an_answer_in_flight_is_completed_by_the_next_supervis
     with httpx.stream("POST", f"{real.url}/v1/completions", json=body, headers=headers, timeout=30) as answer:
         next(answer.iter_lines())
         ask(real, engine, "stop")
-        real.reaches(engine, "stopping", within=5)
+        eventually(lambda: real.instance(engine)["launch"]["state"] in ("stopping", "stopped"))
         real.end(signal.SIGKILL)
     real.start()
-    ended = real.reaches(engine, "stopped", within=20)["launch"]
+    ended = real.reaches(engine, "stopped")["launch"]
     assert ended["id"] == launch["id"] and not any(map(lives, processes))
     assert port_is_free(launch)
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from instances.supervisor.ports import listeners
-from tests.console import FAKE_VLLM, Console, eventually, free_port
+from tests.console import FAKE_VLLM, Console, eventually
 from tests.faults.engines import ask, deploy, launches, page, port_is_free, running
 
 pytestmark = pytest.mark.xdist_group("roomy")
@@ -37,9 +37,10 @@ def test_row_10_a_stranger_on_the_port_is_named_and_nothing_runs(host: Console) 
 def test_row_10_a_stale_engine_that_comes_to_share_the_port_is_found_before_it_runs(
     host: Console, tmp_path: Path
 ) -> None:
-    port, going_on = free_port(), tmp_path / "go on"
+    port, going_on = host.ports.take(), tmp_path / "go on"
     knobs = {"HANG_PHASE": "warm_up", "HANG": "computes", "HANG_UNTIL": str(going_on)}
     instance_id = deploy(host, "shared", port=port, knobs=knobs, restart_policy="never")
+    host.reaches(instance_id, "starting")
     eventually(lambda: host.instance(instance_id)["launch"]["phase"] == "warm_up", what="it has its port")
     with stale_engine(port) as stale:
         going_on.touch()
@@ -82,13 +83,13 @@ def names_one_of(stale: subprocess.Popen[bytes], text: str) -> bool:
 
 
 def test_row_11_a_slow_start_that_gets_on_is_waited_for(host: Console) -> None:
-    instance_id = deploy(host, "slow", knobs={"START_DELAY": "12"})  # four times the stall deadline
+    instance_id = deploy(host, "slow", knobs={"START_DELAY": "16"})  # nearly twice the stall deadline
     assert host.reaches(instance_id, "running")["launch"]["ready_at"]
 
 
 def test_row_11_a_silent_start_that_computes_is_waited_for(host: Console) -> None:
     instance_id = deploy(
-        host, "compiles", knobs={"HANG_PHASE": "compile", "HANG": "computes", "HANG_FOR": "8"}
+        host, "compiles", knobs={"HANG_PHASE": "compile", "HANG": "computes", "HANG_FOR": "12"}
     )
     assert host.reaches(instance_id, "running")["launch"]["error"] == ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import httpx
 import psutil
@@ -31,10 +32,10 @@ pytestmark = pytest.mark.xdist_group("roomy")
 def test_row_14_an_engine_that_ignores_sigterm_is_killed_after_its_grace(strict: Console) -> None:
     instance_id, launch = running(strict, "a", knobs={"IGNORE_SIGTERM": "1"})
     processes = tree(strict, launch)
-    ask(strict, instance_id, "stop")
     time_of_stop = time.monotonic()
-    ended = strict.reaches(instance_id, "stopped", within=15)["launch"]
-    assert time.monotonic() - time_of_stop >= 1.5 and ended["exit_code"] == -signal.SIGKILL
+    ask(strict, instance_id, "stop")
+    ended = strict.reaches(instance_id, "stopped")["launch"]
+    assert time.monotonic() - time_of_stop >= 2 and ended["exit_code"] == -signal.SIGKILL
     all_gone(processes)
 
 
@@ -44,7 +45,7 @@ def test_row_14_a_second_stop_forces_at_once(host: Console) -> None:
     ask(host, instance_id, "stop")
     host.reaches(instance_id, "stopping")
     ask(host, instance_id, "stop")  # long before the 30 seconds of grace
-    assert host.reaches(instance_id, "stopped", within=15)["launch"]["exit_code"] == -signal.SIGKILL
+    assert host.reaches(instance_id, "stopped", within=25)["launch"]["exit_code"] == -signal.SIGKILL
     all_gone(processes)
 
 
@@ -54,7 +55,7 @@ def test_row_14_a_stop_early_in_the_start_works_though_the_engine_ignores_it(hos
     eventually(lambda: host.instance(instance_id)["launch"]["pid"])
     processes = tree(host, launch)
     ask(host, instance_id, "stop")
-    host.reaches(instance_id, "stopped", within=15)
+    host.reaches(instance_id, "stopped")
     all_gone(processes)
 
 
@@ -74,13 +75,16 @@ def test_a_stop_works_in_every_state(host: Console, state: str) -> None:
             psutil.Process(launch["pid"]).suspend()
         if state == "stopping":
             ask(host, instance_id, "stop")
-    if state != "initializing":  # which is over in a moment: the stop below is faster or it is not
-        host.reaches(instance_id, state, within=30)
+    if state == "initializing":  # which is over in a moment: the stop below is faster or it is not
+        eventually(lambda: host.instance(instance_id)["launch"], what="there is a launch")
+    else:
+        host.reaches(instance_id, state)
     ask(host, instance_id, "stop")
     if state == "unhealthy":
+        host.reaches(instance_id, "stopping")
         ask(host, instance_id, "stop")
     ended = "error" if state == "error" else "stopped"
-    found = host.reaches(instance_id, ended, within=40)
+    found = host.reaches(instance_id, ended)
     assert found["restart"] is None and port_is_free(found["launch"])
     assert len(launches(host, instance_id)) == 1
 
@@ -93,12 +97,12 @@ def test_row_20_a_frozen_engine_is_unhealthy_and_answered_503_and_others_are_not
     instance_id, launch = running(host, f"frozen-{who}")
     frozen = psutil.Process(launch["pid"]) if who == "main" else core_of(launch)
     frozen.suspend()
-    found = host.reaches(instance_id, "unhealthy", within=20)
+    found = host.reaches(instance_id, "unhealthy")
     assert "lives but" in found["launch"]["error"]
     assert gateway(host, f"frozen-{who}").status_code == 503
     assert gateway(host, f"well-{who}").status_code == 200 and answers(well)
     frozen.resume()
-    host.reaches(instance_id, "running", within=20)
+    host.reaches(instance_id, "running")
     assert gateway(host, f"frozen-{who}").status_code == 200
 
 
@@ -108,10 +112,12 @@ def gateway(console: Console, model: str) -> httpx.Response:
     )
 
 
-def test_requests_that_wait_while_nothing_moves_are_no_healthy_engine(host: Console) -> None:
+def test_requests_that_wait_while_nothing_moves_are_no_healthy_engine(host: Console, tmp_path: Path) -> None:
     """Its health check answers all the while. The counters of the engine tell."""
-    instance_id, launch = running(host, "wedged", knobs={"WEDGE_AFTER": "2"})
-    with httpx.Client() as client:
+    wedged = tmp_path / "wedged"
+    instance_id, launch = running(host, "wedged", knobs={"WEDGE_WHEN": str(wedged)})
+    wedged.touch()
+    with httpx.Client(timeout=30) as client:
         request = client.build_request(
             "POST",
             f"{host.url}/v1/chat/completions",
@@ -119,7 +125,7 @@ def test_requests_that_wait_while_nothing_moves_are_no_healthy_engine(host: Cons
             headers={"Authorization": f"Bearer {host.key}"},
         )
         answer = client.send(request, stream=True)
-        found = host.reaches(instance_id, "unhealthy", within=90)
+        found = host.reaches(instance_id, "unhealthy", within=400)
         assert "makes no progress: 1 request waits" in found["launch"]["error"] and answers(launch)
         answer.close()
     kill(launch["pid"])

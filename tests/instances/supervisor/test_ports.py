@@ -84,9 +84,12 @@ def test_who_comes_to_share_a_port_is_noticed_at_the_next_look(stranger: subproc
 
 
 def test_the_first_free_port_is_none_that_is_taken_or_listened_on() -> None:
-    with socket.socket() as held:
+    with socket.socket() as held, socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        free = other.getsockname()[1]  # nobody has ever connected to it
+        other.close()
         held.bind(("127.0.0.1", 0))
         held.listen()
         port = held.getsockname()[1]
-        assert ports.first_free([port, 1, port + 1], taken={1}) == port + 1
+        assert ports.first_free([port, 1, free], taken={1}) == free
         assert ports.first_free([port], taken=()) is None
