@@ -73,6 +73,16 @@ class Socket(AsyncWebsocketConsumer):
     def leave(self) -> None:
         raise NotImplementedError
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """What kept the page true failed, so the socket closes: the page connects again, and reads all anew."""
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a page could not be kept true", exc_info=error)
+            self._end(FAULT)
+
+    def _end(self, code: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._closing = loop.create_task(self.close(code=code))  # kept, or it may be collected
+
 
 class LiveConsumer(Socket):
     """Keeps one open page true. Bells only wake it: it re-reads, and sends what differs.
@@ -172,19 +182,8 @@ class LiveConsumer(Socket):
         self._measured_at = loop.time()
         return True
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """A push that failed closes the socket: the page connects again, and reads all anew."""
-        if not task.cancelled() and (error := task.exception()):
-            log.error("a page could not be kept true", exc_info=error)
-            self._end(FAULT)
-
     def _lost(self) -> None:
         self._end(TRY_AGAIN_LATER)
-
-    def _end(self, code: int) -> None:
-        self._closing = asyncio.get_running_loop().create_task(
-            self.close(code=code)
-        )  # kept, or it may be collected
 
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
@@ -224,6 +223,7 @@ class LogConsumer(Socket):
             return
         await self.accept()
         self.reading = asyncio.create_task(self._read())
+        self.reading.add_done_callback(self._ended)
 
     def leave(self) -> None:
         if self.viewer is not None:
@@ -239,6 +239,13 @@ class LogConsumer(Socket):
         seq = message.get("ack") if isinstance(message, dict) else None
         if self.viewer is not None and isinstance(seq, int):
             self.viewer.ack(seq)
+
+    async def dispatch(self, message: Any) -> None:
+        """An acknowledgement needs no database, after whose connections Channels would look at each."""
+        if message["type"] == "websocket.receive":
+            await self.websocket_receive(message)
+        else:
+            await super().dispatch(message)
 
     async def _read(self) -> None:
         launch = None

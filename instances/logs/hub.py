@@ -143,8 +143,11 @@ class _Tail:
         while True:
             looks, task = self._steps.get(mark) or self._begin(mark)
             step = task.result() if task.done() else await asyncio.shield(task)
-            if step is not None or looks == self._looks:  # else it may have read before the log grew
+            if step is not None or looks == self._looks:
                 return step
+            self._forget_if_void(
+                mark, task
+            )  # it may have read before the log grew; and its callback comes late
 
     def _begin(self, mark: _Mark) -> tuple[int, asyncio.Task[_Step | None]]:
         task = asyncio.create_task(asyncio.to_thread(_step, self.directory, mark))

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Awaitable
 from dataclasses import asdict
 from pathlib import Path
@@ -44,6 +45,33 @@ async def test_a_viewer_gets_what_is_there_and_what_comes(log: Writer, tmp_path:
     second = await soon(anext(viewer))
     assert ([line.text for line in second.lines], second.seq) == (["three"], 2)
     assert second.next_offset == store.size(tmp_path)
+    viewer.close()
+
+
+class Impatient(OrderedDict[Any, Any]):
+    """Is asked a few times only: a test in an endless loop could not be ended."""
+
+    left = 100
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        self.left -= 1
+        assert self.left
+        return super().get(key, default)
+
+
+async def test_a_look_that_found_nothing_before_the_log_grew_is_taken_anew(
+    log: Writer, tmp_path: Path
+) -> None:
+    """Regression: who asked between its end and its callback went round for ever, and the whole loop with him."""
+    viewer = Hub(3600).view(tmp_path)
+    tail, mark = viewer._tail, viewer._mark
+    void: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    void.set_result(None)
+    tail._steps = Impatient({mark: (tail._looks, void)})
+    tail._looks += 1
+    log.feed(b"one\n")
+    step = await soon(tail.step(mark))
+    assert step is not None and [line.text for line in step.lines] == ["one"]
     viewer.close()
 
 
