@@ -17,6 +17,7 @@ from django.utils import timezone
 from accounts.models import User
 from instances import announce, consumers, latest
 from instances.consumers import reader_of
+from instances.logs import store
 from instances.models import Instance, Launch
 from instances.pushes import Reader
 from instances.routing import websocket_urlpatterns
@@ -302,6 +303,22 @@ async def test_an_older_launch_can_be_followed_and_another_instance_cannot(conne
         refused = WebsocketCommunicator(application, address)
         scope_of(refused)["user"] = user
         assert await refused.connect() == (False, 4404)
+
+
+async def test_a_log_that_cannot_be_read_closes_its_socket(
+    connect: Open, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would look live for ever; so its page connects again."""
+
+    def broken(*_: object) -> None:
+        raise ValueError("a log that no reader was made for")
+
+    instance = await sync_to_async(in_state)(user, State.STARTING)
+    launch = await sync_to_async(lambda: instance.launches.get())()
+    monkeypatch.setattr(store, "read", broken)
+    write(launch, "one")
+    socket = await connect(f"/api/models/ws/logs/{instance.pk}")
+    assert await socket.receive_output(timeout=10) == {"type": "websocket.close", "code": 4500}
 
 
 async def test_the_first_launch_is_waited_for(connect: Open, user: User) -> None:
