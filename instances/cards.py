@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from functools import cached_property
 
 from django.conf import settings
@@ -17,59 +16,14 @@ from monitoring.engine_metrics import EngineReading
 from monitoring.processes import Usage
 from monitoring.sampler import Readings, TargetReading
 
-from . import durations, mending
+from . import mending
 from .models import Instance, Launch
+from .phase_bars import MOVING, PhaseBar, phases_of
 from .states import State
 from .usual import Usual, starts_of
-from .vllm.phases import BY_SLUG, PHASES
+from .vllm.phases import BY_SLUG
 
 SHOW = ("all", "live", "needs-you")
-MOVING = frozenset({State.INITIALIZING, State.STARTING})
-
-
-@dataclass(frozen=True)
-class PhaseBar:
-    """One segment of a start. `status`: done, now, fail, or "" for one that was not seen."""
-
-    slug: str
-    label: str
-    status: str
-    value: int | None
-    max: int
-    note: str
-
-
-def phases_of(launch: Launch) -> list[PhaseBar]:
-    """Seven segments in fixed order; each lights when its phase was seen, wherever it stood."""
-    seen = set(launch.phases.get("seen", ()))
-    seconds: Mapping[str, float] = launch.phases.get("seconds", {})
-    bars = []
-    for phase in PHASES:
-        status = _status(launch, phase.slug, seen)
-        value, most = launch.progress if status == "now" and launch.progress else (None, 100)
-        bars.append(
-            PhaseBar(
-                phase.slug, _(phase.label), status, value, most, _note(launch, phase.slug, status, seconds)
-            )
-        )
-    return bars
-
-
-def _status(launch: Launch, slug: str, seen: Collection[str]) -> str:
-    if launch.ready_at is None and slug == launch.phase:
-        if launch.state in MOVING:
-            return "now"
-        if launch.state == State.ERROR:
-            return "fail"
-    return "done" if slug in seen else ""
-
-
-def _note(launch: Launch, slug: str, status: str, seconds: Mapping[str, float]) -> str:
-    if status == "fail":
-        return _("failed")
-    if status == "done" and slug in seconds:
-        return durations.precise(seconds[slug])
-    return _("not needed") if status == "" and launch.ready_at else ""
 
 
 class Card:
