@@ -145,9 +145,8 @@ class _Tail:
             step = task.result() if task.done() else await asyncio.shield(task)
             if step is not None or looks == self._looks:
                 return step
-            self._forget_if_void(
-                mark, task
-            )  # it may have read before the log grew; and its callback comes late
+            # It may have read before the log grew. Its callback may come later than we do.
+            self._forget_if_void(mark, task)
 
     def _begin(self, mark: _Mark) -> tuple[int, asyncio.Task[_Step | None]]:
         task = asyncio.create_task(asyncio.to_thread(_step, self.directory, mark))

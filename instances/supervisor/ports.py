@@ -14,7 +14,7 @@ from monitoring.processes import described
 
 HOST = "127.0.0.1"
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-LISTENING = " 0A "
+LISTENING = " 0A "  # the state of a listener; no other column can look so
 LOOK_EVERY = 5.0  # seconds
 
 
@@ -86,10 +86,10 @@ def _table() -> Iterator[tuple[int, int]]:
         except OSError:
             continue
         for line in lines:
-            if LISTENING not in line:  # most are connections, and a busy host has thousands
-                continue
-            fields = line.split()  # sl, local address, remote address, state, ..., uid at the eighth place
-            if fields[3] == LISTENING.strip():
+            if LISTENING in line:  # most are connections, and a busy host has thousands
+                fields = (
+                    line.split()
+                )  # sl, local address, remote address, state, ..., uid at the eighth place
                 yield int(fields[1].rpartition(":")[2], 16), int(fields[7])
 
 
@@ -102,6 +102,7 @@ class Sharing:
     def __init__(self) -> None:
         self._looked_at = float("-inf")
         self._shared: set[int] = set()
+        self._found: dict[tuple[int, int | None], list[int]] = {}  # since the last look
 
     def look(self, now: float) -> None:
         """`now` is monotonic seconds."""
@@ -109,7 +110,12 @@ class Sharing:
             self._looked_at = now
             counted = Counter(port for port, _ in _table())
             self._shared = {port for port, listeners in counted.items() if listeners > 1}
+            self._found = {}
 
     def strangers(self, port: int | None, main: int | None) -> list[int]:
         """As `strangers`, as of the last look."""
-        return strangers(port, main) if port in self._shared and port else []
+        if port is None or port not in self._shared:
+            return []
+        if (port, main) not in self._found:  # an engine may well have several listeners of its own
+            self._found[port, main] = strangers(port, main)
+        return self._found[port, main]
