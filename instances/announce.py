@@ -37,3 +37,17 @@ def decided(instance_id: int) -> None:
         await instance_changed(instance_id)
 
     transaction.on_commit(lambda: async_to_sync(ring)())
+
+
+async def job_changed(job_id: int) -> None:
+    await _layer().group_send(INSTANCES, {"type": "job.changed", "job": job_id})
+
+
+def job_decided(job_id: int) -> None:
+    """When the transaction is committed: wake the supervisor, and let the pages re-read this job."""
+
+    async def ring() -> None:
+        await ring_supervisor()
+        await job_changed(job_id)
+
+    transaction.on_commit(lambda: async_to_sync(ring)())

@@ -16,8 +16,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 
 from . import model_paths
-from .models import NAME_MESSAGE, NAME_PATTERN, Instance, RestartPolicy
-from .presets import PRESETS
+from .models import NAME_MESSAGE, NAME_PATTERN, Instance, Preset, RestartPolicy
 from .vllm import engines
 from .vllm.flags import canonical_flag, refused_env, refused_flag
 
@@ -110,13 +109,15 @@ def _with_preset(data: Mapping[str, Any], errors: dict[str, str]) -> dict[str, A
     slug = data.get("preset")
     if slug is None or slug == "":
         return dict(data)
-    preset = PRESETS.get(slug) if isinstance(slug, str) else None
+    preset = Preset.objects.filter(slug=slug).first() if isinstance(slug, str) and "\0" not in slug else None
     if preset is None:
-        errors["preset"] = _("There is no such preset. There are: %(slugs)s.") % {"slugs": ", ".join(PRESETS)}
+        slugs = ", ".join(Preset.objects.offered().values_list("slug", flat=True))
+        errors["preset"] = _("There is no such preset. There are: %(slugs)s.") % {"slugs": slugs}
         return dict(data)
-    merged: dict[str, Any] = {**preset.config, **data}
+    config = preset.configuration
+    merged: dict[str, Any] = {**config, **data}
     for key in ("args", "env"):
-        if isinstance(ours := preset.config.get(key), dict) and isinstance(theirs := data.get(key), Mapping):
+        if isinstance(ours := config.get(key), dict) and isinstance(theirs := data.get(key), Mapping):
             spell = canonical_flag if key == "args" else str
             merged[key] = {**ours, **{spell(name): value for name, value in theirs.items()}}
     return merged

@@ -140,6 +140,10 @@ class LiveConsumer(Socket):
         self._changed = True
         self._wake.set()
 
+    async def job_changed(self, message: dict[str, Any]) -> None:
+        """Shown on few pages; what does not differ is not sent."""
+        await self.instance_changed(message)
+
     async def readings_taken(self, message: dict[str, Any]) -> None:
         self.feed.readings = Readings.from_message(message["readings"])
         latest.hear(self.feed.readings)

@@ -1,132 +1,318 @@
-"""Ready configurations for the deploy form, by slug. The first one needs neither a GPU nor the network."""
+"""The presets that a new database begins with; afterwards administrators edit them there.
+
+Sizes are those of the weights as they are served: parameters times bytes, as the hub's files have them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop as _
+
+LICENCE = _("Accept its licence on the hub and give its token under Models first.")
+TINY = {  # of a start that takes seconds on a CPU
+    "enforce-eager": True,
+    "distributed-executor-backend": "uni",
+}
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A configuration that was tried, with what a person needs to know before choosing it."""
+def _preset(
+    slug: str,
+    title: str,
+    family: str,
+    model: str,
+    size: str,
+    gpu_memory: int,
+    summary: str,
+    *,
+    context: int = 16384,
+    gpus: int = 1,
+    **config: Any,
+) -> dict[str, Any]:
+    """One row. `size`: of the weights, in words; `gpu_memory`: GB of one GPU that it was made for, 0 for none."""
+    settings: dict[str, Any] = {"max_model_len": context}
+    if gpu_memory:
+        settings["gpu_memory_utilization"] = 0.9
+    if gpus > 1:
+        settings["tensor_parallel_size"] = gpus
+    return {
+        "slug": slug,
+        "title": title,
+        "family": family,
+        "model": model,
+        "size": size,
+        "gpu_memory": gpu_memory,
+        "gpus": gpus,
+        "summary": summary,
+        "config": settings | config,
+    }
 
-    slug: str
-    title: str | Promise
-    model_shown: str | Promise
-    summary: str | Promise
-    size: str | Promise  # what it takes: of the weights in the data type that is served
-    config: dict[str, Any] = field(default_factory=dict)  # keys of the deploy body
 
-
-TINY_DEMO = "tiny-demo"
-
-_ALL = (
-    Preset(
-        slug=TINY_DEMO,
-        title=_("Tiny demo (no download, no GPU)"),
-        model_shown=_("Ships with the console"),
-        summary=_("A toy that answers greetings and small facts. Ready in about 10 seconds."),
-        size=_("2 MB · on this disk"),
-        config={
-            "model": str(settings.DEMO_DIR / "tiny-chat"),
-            "max_model_len": 1024,
-            "args": {
-                "enforce-eager": True,
-                "distributed-executor-backend": "uni",
-                "kv-cache-memory-bytes": "64M",
-            },
-            "env": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
-        },
+BUILT_IN = (
+    _preset(
+        "tiny-demo",
+        _("Tiny demo (no download, no GPU)"),
+        _("Demo"),
+        "{demo}/tiny-chat",
+        "2 MB",
+        0,
+        _("A toy that answers greetings and small facts. Ready in about 10 seconds."),
+        context=1024,
+        args={**TINY, "kv-cache-memory-bytes": "64M"},
+        env={"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
     ),
-    Preset(
-        slug="qwen3-0.6b",
-        title="Qwen3 0.6B",
-        model_shown="Qwen/Qwen3-0.6B",
-        summary=_("The smallest Qwen3. Fast, and good for trying things out."),
-        size=_("1.5 GB · GPU of 4 GB"),
-        config={"model": "Qwen/Qwen3-0.6B", "max_model_len": 16384, "gpu_memory_utilization": 0.8},
+    _preset(
+        "smollm2-135m",
+        _("SmolLM2 135M (real, small, no GPU)"),
+        "SmolLM2",
+        "{models}/smollm2-135m-instruct",
+        "270 MB",
+        0,
+        _("Writes real prose, lists and code. Comes as a Python package of 93 MB; no hub is needed."),
+        context=2048,
+        args={**TINY, "kv-cache-memory-bytes": "256M"},
+        env={"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
     ),
-    Preset(
-        slug="qwen3-4b",
-        title="Qwen3 4B",
-        model_shown="Qwen/Qwen3-4B-Instruct-2507",
-        summary=_("A capable small model for chat and tools."),
-        size=_("8 GB · GPU of 12 GB"),
-        config={
-            "model": "Qwen/Qwen3-4B-Instruct-2507",
-            "max_model_len": 16384,
-            "gpu_memory_utilization": 0.9,
-        },
+    _preset(
+        "qwen3-0.6b",
+        "Qwen3 0.6B",
+        "Qwen3",
+        "Qwen/Qwen3-0.6B",
+        "1.5 GB",
+        4,
+        _("The smallest Qwen3. Fast, and good for trying things out."),
     ),
-    Preset(
-        slug="qwen3-8b",
-        title="Qwen3 8B",
-        model_shown="Qwen/Qwen3-8B",
-        summary=_("Thinks before it answers. A good first choice on one 24 GB card."),
-        size=_("16 GB · GPU of 24 GB"),
-        config={"model": "Qwen/Qwen3-8B", "max_model_len": 16384, "gpu_memory_utilization": 0.9},
+    _preset(
+        "qwen3-1.7b",
+        "Qwen3 1.7B",
+        "Qwen3",
+        "Qwen/Qwen3-1.7B",
+        "4.1 GB",
+        8,
+        _("Thinks before it answers, on a small card."),
     ),
-    Preset(
-        slug="qwen3-14b",
-        title="Qwen3 14B",
-        model_shown="Qwen/Qwen3-14B",
-        summary=_("Stronger at reasoning and code, at half the speed of the 8B."),
-        size=_("30 GB · GPU of 48 GB"),
-        config={"model": "Qwen/Qwen3-14B", "max_model_len": 32768, "gpu_memory_utilization": 0.9},
+    _preset(
+        "llama-3.2-1b",
+        "Llama 3.2 1B",
+        "Llama",
+        "meta-llama/Llama-3.2-1B-Instruct",
+        "2.5 GB",
+        8,
+        LICENCE,
     ),
-    Preset(
-        slug="llama-3.2-3b",
-        title="Llama 3.2 3B",
-        model_shown="meta-llama/Llama-3.2-3B-Instruct",
-        summary=_("Meta's small model. Accept its licence on the hub and set HF_TOKEN first."),
-        size=_("6.5 GB · GPU of 12 GB"),
-        config={
-            "model": "meta-llama/Llama-3.2-3B-Instruct",
-            "max_model_len": 16384,
-            "gpu_memory_utilization": 0.9,
-        },
+    _preset(
+        "gemma-3-1b",
+        "Gemma 3 1B",
+        "Gemma",
+        "google/gemma-3-1b-it",
+        "2 GB",
+        8,
+        LICENCE,
     ),
-    Preset(
-        slug="llama-3.1-8b",
-        title="Llama 3.1 8B",
-        model_shown="meta-llama/Llama-3.1-8B-Instruct",
-        summary=_("Widely used. Accept its licence on the hub and set HF_TOKEN first."),
-        size=_("16 GB · GPU of 24 GB"),
-        config={
-            "model": "meta-llama/Llama-3.1-8B-Instruct",
-            "max_model_len": 16384,
-            "gpu_memory_utilization": 0.9,
-        },
+    _preset(
+        "deepseek-r1-qwen-1.5b",
+        "DeepSeek R1 Distill Qwen 1.5B",
+        "DeepSeek",
+        "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
+        "3.6 GB",
+        8,
+        _("A small model that was taught to reason. Long answers, so leave it room."),
+        args={"reasoning-parser": "deepseek_r1"},
     ),
-    Preset(
-        slug="mistral-7b",
-        title="Mistral 7B v0.3",
-        model_shown="mistralai/Mistral-7B-Instruct-v0.3",
-        summary=_("A solid older model, free to use. Good in French, German and Spanish."),
-        size=_("14.5 GB · GPU of 24 GB"),
-        config={
-            "model": "mistralai/Mistral-7B-Instruct-v0.3",
-            "max_model_len": 16384,
-            "gpu_memory_utilization": 0.9,
-        },
+    _preset(
+        "qwen3-4b",
+        "Qwen3 4B",
+        "Qwen3",
+        "Qwen/Qwen3-4B-Instruct-2507",
+        "8 GB",
+        12,
+        _("A capable small model for chat and tools."),
     ),
-    Preset(
-        slug="mistral-small-24b",
-        title="Mistral Small 3.2 24B",
-        model_shown="mistralai/Mistral-Small-3.2-24B-Instruct-2506",
-        summary=_("The strongest here, reads images too."),
-        size=_("48 GB · GPU of 80 GB"),
-        config={
-            "model": "mistralai/Mistral-Small-3.2-24B-Instruct-2506",
-            "max_model_len": 32768,
-            "gpu_memory_utilization": 0.9,
-            "args": {"tokenizer-mode": "mistral", "config-format": "mistral", "load-format": "mistral"},
-        },
+    _preset(
+        "llama-3.2-3b",
+        "Llama 3.2 3B",
+        "Llama",
+        "meta-llama/Llama-3.2-3B-Instruct",
+        "6.4 GB",
+        12,
+        LICENCE,
+    ),
+    _preset(
+        "gemma-3-4b",
+        "Gemma 3 4B",
+        "Gemma",
+        "google/gemma-3-4b-it",
+        "8.6 GB",
+        12,
+        LICENCE,
+    ),
+    _preset(
+        "qwen3-8b",
+        "Qwen3 8B",
+        "Qwen3",
+        "Qwen/Qwen3-8B",
+        "16 GB",
+        24,
+        _("Thinks before it answers. A good first choice on one 24 GB card."),
+    ),
+    _preset(
+        "llama-3.1-8b",
+        "Llama 3.1 8B",
+        "Llama",
+        "meta-llama/Llama-3.1-8B-Instruct",
+        "16 GB",
+        24,
+        LICENCE,
+    ),
+    _preset(
+        "mistral-7b",
+        "Mistral 7B v0.3",
+        "Mistral",
+        "mistralai/Mistral-7B-Instruct-v0.3",
+        "14.5 GB",
+        24,
+        _("A solid older model, free to use. Good in French, German and Spanish."),
+    ),
+    _preset(
+        "deepseek-r1-qwen-7b",
+        "DeepSeek R1 Distill Qwen 7B",
+        "DeepSeek",
+        "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
+        "15 GB",
+        24,
+        _("Reasons step by step; strong in mathematics for its size."),
+        args={"reasoning-parser": "deepseek_r1"},
+    ),
+    _preset(
+        "deepseek-r1-llama-8b",
+        "DeepSeek R1 Distill Llama 8B",
+        "DeepSeek",
+        "deepseek-ai/DeepSeek-R1-Distill-Llama-8B",
+        "16 GB",
+        24,
+        _("The same teaching on Llama 3.1 8B."),
+        args={"reasoning-parser": "deepseek_r1"},
+    ),
+    _preset(
+        "gpt-oss-20b",
+        "gpt-oss 20B",
+        "gpt-oss",
+        "openai/gpt-oss-20b",
+        "13.8 GB",
+        24,
+        _("A mixture of experts in 4 bits: fast, and it reasons."),
+    ),
+    _preset(
+        "qwen3-14b",
+        "Qwen3 14B",
+        "Qwen3",
+        "Qwen/Qwen3-14B",
+        "30 GB",
+        48,
+        _("Stronger at reasoning and code, at half the speed of the 8B."),
+        context=32768,
+    ),
+    _preset(
+        "gemma-3-12b",
+        "Gemma 3 12B",
+        "Gemma",
+        "google/gemma-3-12b-it",
+        "24.4 GB",
+        48,
+        LICENCE,
+        context=32768,
+    ),
+    _preset(
+        "deepseek-r1-qwen-14b",
+        "DeepSeek R1 Distill Qwen 14B",
+        "DeepSeek",
+        "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B",
+        "30 GB",
+        48,
+        _("The middle of the family, and often the best for the money."),
+        context=32768,
+        args={"reasoning-parser": "deepseek_r1"},
+    ),
+    _preset(
+        "mistral-small-24b",
+        "Mistral Small 3.2 24B",
+        "Mistral",
+        "mistralai/Mistral-Small-3.2-24B-Instruct-2506",
+        "48 GB",
+        80,
+        _("Strong in many languages, reads pictures too."),
+        context=32768,
+        args={"tokenizer-mode": "mistral", "config-format": "mistral", "load-format": "mistral"},
+    ),
+    _preset(
+        "qwen3-32b",
+        "Qwen3 32B",
+        "Qwen3",
+        "Qwen/Qwen3-32B",
+        "65.5 GB",
+        80,
+        _("The largest dense Qwen3; fills one 80 GB card."),
+    ),
+    _preset(
+        "qwen3-30b-a3b",
+        "Qwen3 30B A3B",
+        "Qwen3",
+        "Qwen/Qwen3-30B-A3B-Instruct-2507",
+        "61 GB",
+        80,
+        _("A mixture of experts: the quality of a large model at the speed of a small one."),
+        context=32768,
+    ),
+    _preset(
+        "gemma-3-27b",
+        "Gemma 3 27B",
+        "Gemma",
+        "google/gemma-3-27b-it",
+        "55 GB",
+        80,
+        LICENCE,
+        context=32768,
+    ),
+    _preset(
+        "deepseek-r1-qwen-32b",
+        "DeepSeek R1 Distill Qwen 32B",
+        "DeepSeek",
+        "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
+        "65.5 GB",
+        80,
+        _("The strongest of the Qwen distills."),
+        args={"reasoning-parser": "deepseek_r1"},
+    ),
+    _preset(
+        "gpt-oss-120b",
+        "gpt-oss 120B",
+        "gpt-oss",
+        "openai/gpt-oss-120b",
+        "65 GB",
+        80,
+        _("A very large mixture of experts in 4 bits, for one 80 GB card."),
+    ),
+    _preset(
+        "llama-3.3-70b",
+        "Llama 3.3 70B",
+        "Llama",
+        "meta-llama/Llama-3.3-70B-Instruct",
+        "141 GB",
+        80,
+        LICENCE,
+        gpus=4,
+        context=32768,
+    ),
+    _preset(
+        "deepseek-r1-llama-70b",
+        "DeepSeek R1 Distill Llama 70B",
+        "DeepSeek",
+        "deepseek-ai/DeepSeek-R1-Distill-Llama-70B",
+        "141 GB",
+        80,
+        _("The largest distill, over four cards."),
+        gpus=4,
+        context=32768,
+        args={"reasoning-parser": "deepseek_r1"},
     ),
 )
-
-PRESETS = {preset.slug: preset for preset in _ALL}

@@ -113,7 +113,14 @@ def deploy_instance(
 
 def _add_revision(instance: Instance, actor: User, config: dict[str, Any]) -> Revision:
     newest = instance.revisions.aggregate(newest=Max("number"))["newest"] or 0
-    revision = Revision.objects.create(instance=instance, number=newest + 1, config=config, author=actor)
+    revision = Revision.objects.create(
+        instance=instance,
+        number=newest + 1,
+        config=config,
+        served_name=instance.served_name,
+        restart_policy=instance.restart_policy,
+        author=actor,
+    )
     instance.revision = revision
     instance.save(update_fields=["revision"])
     return revision
@@ -123,16 +130,16 @@ def _add_revision(instance: Instance, actor: User, config: dict[str, Any]) -> Re
 def revise_instance(
     *, actor: User, instance: Instance, config: dict[str, Any], served_name: str, restart_policy: str
 ) -> Instance:
-    """Save a new revision; what runs goes on until it is restarted."""
+    """Save a new revision; what runs goes on until it is restarted. A save that changes nothing makes none."""
     _read_anew(instance)
+    before = (instance.config, instance.served_name, instance.restart_policy)
+    if before == (config, served_name, restart_policy):
+        return instance
     instance.served_name = served_name
     instance.restart_policy = restart_policy
     instance.save(update_fields=["served_name", "restart_policy"])
-    if config != instance.config:
-        revision = _add_revision(instance, actor, config)
-        _record(actor, "changed", instance, f"revision {revision.number}")
-    else:
-        _record(actor, "changed", instance)
+    revision = _add_revision(instance, actor, config)
+    _record(actor, "changed", instance, f"revision {revision.number}")
     return instance
 
 

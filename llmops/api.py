@@ -12,7 +12,8 @@ from ninja.security import HttpBearer, SessionAuth
 
 from accounts.models import User
 from accounts.services import owner_of_key
-from instances.api import models, system
+from instances.api.instances import models
+from instances.api.system import system
 from instances.configuration import ConfigurationError
 from instances.services import Refused
 

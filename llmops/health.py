@@ -7,7 +7,7 @@ from django.views.decorators.http import require_GET
 
 from accounts.bearer import secret_of
 from accounts.services import owner_of_key
-from instances.api import gpu_reader, host_reader
+from instances.api.system import gpu_reader, host_reader
 from instances.prometheus import InstanceCollector
 from instances.pulse import answers
 from instances.supervisor.loop import reconciled_lately

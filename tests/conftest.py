@@ -3,11 +3,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
 from accounts.models import User
+from instances.models import Preset
+from instances.presets import BUILT_IN
 from instances.vllm import engines
 
 from .console import Console
@@ -19,6 +22,18 @@ hypothesis.settings.load_profile("steady")
 # A shell's background and `nohup` let these be ignored, and consoles of tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def presets_survive(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
+    """A test with transactions of its own empties all tables at its end, and so those rows that migrations made."""
+    yield
+    marker = request.node.get_closest_marker("django_db")
+    emptied = bool(marker and marker.kwargs.get("transaction")) or "transactional_db" in request.fixturenames
+    if emptied:
+        with django_db_blocker.unblock():
+            rows = [Preset(**preset, position=at) for at, preset in enumerate(BUILT_IN)]
+            Preset.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 @pytest.fixture

@@ -29,7 +29,8 @@ from monitoring.gpu import GpuReader
 from monitoring.host import HostReader
 from monitoring.sampler import Readings, Sampler, Target
 
-from . import adoption
+from . import adoption, downloads
+from .jobs import Jobs
 from .readiness import Answer, Endpoint, is_healthy, is_ready
 from .reconcile import Reconciler
 
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 TICK = 2.0  # seconds; what a lost bell costs at most
 BUSY_TICK = 0.25  # seconds, while a launch is on its way up or down
+JOB_TICK = 1.0  # seconds, while a download or an installation runs
 PROBE_EVERY = 0.5  # seconds between probes of a starting engine
 HEALTH_EVERY = 5.0  # seconds from start to start
 SLACK = 0.1  # seconds by which a probe may come early: timers are not exact
@@ -50,7 +52,9 @@ class Supervisor:
     """Makes the launches of this host be what people asked for. One per data folder (the caller holds the lock)."""
 
     def __init__(self) -> None:
-        self.reconciler = Reconciler(LocalLauncher(Path(settings.LLMOPS_DATA) / "launches"))
+        data = Path(settings.LLMOPS_DATA)
+        self.reconciler = Reconciler(LocalLauncher(data / "launches"))
+        self.jobs = Jobs(LocalLauncher(data / "jobs"))
         self._bell = asyncio.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="supervisor")
         self._probes: dict[int, asyncio.Task[None]] = {}
@@ -111,6 +115,8 @@ class Supervisor:
             if not self._adopted:
                 await self._in_thread(adoption.take_up, self.reconciler.launcher)
                 self._adopted = True
+            for job_id in await self._in_thread(self.jobs.step):  # first: launches wait for downloads
+                await announce.job_changed(job_id)
             for instance_id in await self._in_thread(self.reconciler.step):
                 await announce.instance_changed(instance_id)
         except (DatabaseError, InterfaceError) as error:
@@ -120,9 +126,16 @@ class Supervisor:
             mark_reconciled()
         launches = self.reconciler.live
         self._targets = [_target(launch) for launch in launches if launch.pid]
-        self._attend(set(self.reconciler.keepers.values()))
+        self._attend({*self.reconciler.keepers.values(), *self.jobs.keepers.values()})
         await self._tidy()
-        await self._wait(BUSY_TICK if any(launch.state in BUSY for launch in launches) else TICK)
+        await self._wait(self._pause())
+
+    def _pause(self) -> float:
+        """Until the next step, seconds. A launch that only waits for its download is no reason for haste."""
+        moving = [one for one in self.reconciler.live if one.state in BUSY]
+        if any(one.state != State.INITIALIZING or one.phase != downloads.PHASE for one in moving):
+            return BUSY_TICK
+        return JOB_TICK if moving or self.jobs.running else TICK
 
     async def _wait(self, seconds: float) -> None:
         try:

@@ -6,27 +6,19 @@ import os
 import secrets
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from instances import model_paths
+from instances import model_paths, tokens
 from instances.launchers.base import LaunchSpec
 from instances.models import Instance, Launch
 from instances.states import State
 from instances.vllm import command, engines
 
-from . import claims, ports
-
-
-@dataclass(frozen=True)
-class Obstacle(Exception):
-    """Why a launch cannot be started at all, and what to change."""
-
-    cause: str
-    advice: str
+from . import claims, downloads, ports
+from .obstacle import Obstacle
 
 
 def open_launch(instance: Instance, *, attempt: int = 0) -> Launch | None:
@@ -147,4 +139,7 @@ def spec_of(launch: Launch, engine: engines.Engine) -> LaunchSpec:
         )
     except command.RefusedSetting as error:
         raise Obstacle(str(error), "Take it out of the configuration.") from error
+    environment |= tokens.environment()
+    if downloads.needs_no_hub(config):
+        environment["HF_HUB_OFFLINE"] = "1"
     return LaunchSpec(launch.pk, argv, environment, launch.directory)

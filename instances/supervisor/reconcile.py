@@ -25,7 +25,8 @@ from instances.states import SERVING, State
 from instances.vllm.diagnosis import Diagnosis
 from monitoring.sampler import Readings
 
-from . import claims, endings, judging, plan, ports
+from . import claims, downloads, endings, judging, plan, ports
+from .obstacle import Obstacle
 from .waits import Waits
 from .watched import Watched
 
@@ -172,18 +173,21 @@ class Reconciler:
             engine = plan.engine_here()
             about = {"accelerator": engine.accelerator, "engine_version": engine.version[:40]}
             self._note(launch, gpus=claims.gpus_of(launch.revision.config, engine.accelerator), **about)
-            if waits := plan.why_to_wait(launch, [one for one in self.live if not one.ended]):
-                self._note(launch, note=waits)
+            waits: dict[str, Any] = {
+                "note": plan.why_to_wait(launch, [one for one in self.live if not one.ended])
+            }
+            if waits := downloads.why_to_wait(launch, engine) or (waits if waits["note"] else {}):
+                self._note(launch, **waits)
                 return
             self.launcher.start(plan.spec_of(launch, engine))
-        except plan.Obstacle as obstacle:
+        except Obstacle as obstacle:
             self._fail(launch, Diagnosis("obstacle", obstacle.cause, obstacle.advice, "", True))
         except LaunchError as error:
             advice = "It is tried again; free what is missing meanwhile."
             self._fail(launch, Diagnosis("launcher", str(error), advice, "", False))
         else:
             self._watch(launch).progress.began(self._clock())
-            self._move(launch, State.STARTING, started_at=timezone.now(), note="")
+            self._move(launch, State.STARTING, started_at=timezone.now(), note="", phase="", progress=None)
 
     def _lose(self, launch: Launch, seen: Observation) -> None:
         """Nobody looks after it any more; what is left of it is being ended."""

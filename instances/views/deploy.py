@@ -15,15 +15,12 @@ from accounts.models import User
 from instances import mending, pages, services
 from instances.configuration import Configuration, body_of, clean_configuration
 from instances.forms import DeployForm, initial_of
-from instances.models import Instance, Launch
-from instances.presets import PRESETS, TINY_DEMO
+from instances.models import TINY_DEMO, Instance, Launch, Preset
 from instances.query import number_in
 from instances.vllm import engines
 
 from .commands import command_of
 from .instance import visible_instance
-
-SUGGESTED = re.compile(rf"({'|'.join(map(re.escape, PRESETS))})(-\d+)?")
 
 
 @require_http_methods(["GET", "POST"])
@@ -99,10 +96,20 @@ def _initial(request: HttpRequest, instance: Instance | None, change: dict[str, 
         body = body_of(visible_instance(copied))
         name = re.sub(r"-\d+$", "", body["name"])
         return initial_of({**body, "name": Instance.objects.free_name(name), "port": None, "served_name": ""})
-    preset = PRESETS.get(slug) or PRESETS[TINY_DEMO]
+    offered = Preset.objects.offered()
+    preset = offered.filter(slug=slug).first() or offered.filter(slug=TINY_DEMO).first() or offered.first()
+    if preset is None:
+        return {}
+    return initial_of(preset.configuration) | {"name": _name(request, preset), "preset": preset.slug}
+
+
+def _name(request: HttpRequest, preset: Preset) -> str:
+    """The name that was typed, unless it was only the one suggested for another preset."""
     typed = request.GET.get("name", "")
-    name = typed if typed and not SUGGESTED.fullmatch(typed) else Instance.objects.free_name(preset.slug)
-    return initial_of(preset.config) | {"name": name, "preset": preset.slug}
+    suggested = typed in Preset.objects.values_list("slug", flat=True) or re.sub(r"-\d+$", "", typed) in (
+        Preset.objects.values_list("slug", flat=True)
+    )
+    return typed if typed and not suggested else Instance.objects.free_name(preset.slug)
 
 
 def _save(form: DeployForm, instance: Instance | None) -> Instance | None:
@@ -163,6 +170,7 @@ def _page(request: HttpRequest, form: DeployForm, status: int = 200, mended: str
 
 def _facts(request: HttpRequest, form: DeployForm) -> dict[str, Any]:
     engine = engines.find()
+    presets = list(Preset.objects.offered())
     if form.is_bound:
         picked, draft = form.data.get("preset", ""), form.draft()
     else:
@@ -172,9 +180,9 @@ def _facts(request: HttpRequest, form: DeployForm) -> dict[str, Any]:
     return {
         "form": form,
         "instance": form.instance,
-        "presets": PRESETS.values(),
+        "presets": presets,
         "picked": picked,
-        "preset": PRESETS.get(picked),
+        "preset": next((one for one in presets if one.slug == picked), None),
         "command": _command(draft),
         "missing": engine if isinstance(engine, engines.Missing) else None,
         "engine": engine,

@@ -9,8 +9,8 @@ from django.test import Client
 
 from accounts.models import User
 from instances.forms import args_of, args_text
-from instances.models import DesiredState, Instance
-from instances.presets import PRESETS
+from instances.models import DesiredState, Instance, Preset
+from instances.presets import BUILT_IN
 from instances.states import State
 
 from .made import in_state, make_instance
@@ -31,12 +31,12 @@ def test_it_begins_with_the_demo_under_a_free_name(page: Client, mia: User) -> N
     assert "--enforce-eager" in form["args"].value()
 
 
-@pytest.mark.parametrize("slug", PRESETS)
+@pytest.mark.parametrize("slug", [preset["slug"] for preset in BUILT_IN])
 def test_every_preset_can_be_deployed_as_it_is(page: Client, slug: str) -> None:
     form = page.get("/deploy/", {"preset": slug}).context["form"]
     fields = {name: form[name].value() or "" for name in form.fields if name != "trust_remote_code"}
     assert page.post("/deploy/", {**fields, "start": "false"}).status_code == 302
-    assert Instance.objects.get().config == PRESETS[slug].config
+    assert Instance.objects.get().config == Preset.objects.get(slug=slug).configuration
 
 
 def test_another_preset_fills_the_fields_and_keeps_the_name_that_was_typed(page: Client) -> None:
@@ -148,7 +148,7 @@ def test_the_demo_is_one_click(page: Client, mia: User) -> None:
     for _ in range(2):
         page.post("/deploy/demo/", {"submission": submission})
     made = Instance.objects.exclude(name="tiny-demo").get()
-    assert (made.name, made.config) == ("tiny-demo-2", PRESETS["tiny-demo"].config)
+    assert (made.name, made.config) == ("tiny-demo-2", Preset.objects.get(slug="tiny-demo").configuration)
 
 
 @pytest.mark.parametrize(

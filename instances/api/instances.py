@@ -1,58 +1,23 @@
-"""The JSON API of instances and of this machine. Shapes are a contract; other programs rely on them."""
+"""The JSON API of instances. Shapes are a contract; other programs rely on them."""
 
 from __future__ import annotations
 
-import datetime as dt
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from accounts.models import User
-from monitoring.gpu import GpuReader
-from monitoring.host import HostReader
+from instances import services
+from instances.configuration import body_of, clean_configuration
+from instances.logs import store
+from instances.models import Instance, Launch, Revision
 
-from . import gpu_owners, services
-from .configuration import body_of, clean_configuration
-from .logs import store
-from .models import Instance, Launch, Revision
-from .states import State
-from .vllm import engines
+from .shapes import DeployBody, Json, user_of, utc
 
-system = Router(tags=["system"])
 models = Router(tags=["models"])
-
-host_reader = HostReader(Path(settings.LLMOPS_DATA))
-gpu_reader = GpuReader()
-Json = dict[str, Any]
-
-
-class DeployBody(Schema):
-    """What to deploy. Only shapes are said here; meanings are judged where the form's are."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: Any = None
-    preset: Any = None
-    model: Any = None
-    served_name: Any = None
-    engine: Any = None
-    port: Any = None
-    dtype: Any = None
-    max_model_len: Any = None
-    gpu_memory_utilization: Any = None
-    tensor_parallel_size: Any = None
-    gpus: Any = None
-    quantization: Any = None
-    trust_remote_code: Any = None
-    args: Any = None
-    env: Any = None
-    restart_policy: Any = None
-    start: Any = None
 
 
 class LogQuery(Schema):
@@ -61,15 +26,6 @@ class LogQuery(Schema):
     search: str = ""
     level: Literal["", "warning", "error"] = ""  # of this one or worse
     launch: int | None = None  # absent: the last one
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
-
-
-def _utc(at: dt.datetime | None) -> str | None:
-    return at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if at else None
 
 
 def launch_json(launch: Launch) -> Json:
@@ -81,9 +37,9 @@ def launch_json(launch: Launch) -> Json:
         "port": launch.port,
         "pid": launch.pid,
         "host": launch.host,
-        "started_at": _utc(launch.started_at),
-        "ready_at": _utc(launch.ready_at),
-        "ended_at": _utc(launch.ended_at),
+        "started_at": utc(launch.started_at),
+        "ready_at": utc(launch.ready_at),
+        "ended_at": utc(launch.ended_at),
         "exit_code": launch.exit_code,
         "error": launch.error,
     }
@@ -97,7 +53,7 @@ def instance_json(request: HttpRequest, instance: Instance) -> Json:
         "served_name": instance.served_name,
         "model": instance.model,
         "desired_state": instance.desired_state,
-        "restart": {**restart, "at": _utc(restart["at"])} if restart else None,
+        "restart": {**restart, "at": utc(restart["at"])} if restart else None,
         "endpoint": request.build_absolute_uri("/v1"),
         "launch": launch_json(instance.last_launch) if instance.last_launch else None,
     }
@@ -107,39 +63,14 @@ def _instance(instance_id: int) -> Instance:
     return get_object_or_404(Instance.objects.visible().select_related("owner", "revision"), pk=instance_id)
 
 
-# ---------------------------------------------------------------- this machine
-
-
-@system.get("/status")
-def status(request: HttpRequest) -> Json:
-    """CPU, memory, disk, GPUs, engines, and instances by state."""
-    engine = engines.find()
-    found = [] if isinstance(engine, engines.Missing) else [engine]
-    counts = Instance.objects.counts_by_state()
-    return {
-        **host_reader.read().as_json(),
-        "gpus": gpu_reader.read().as_json()["gpus"],
-        "engines": [
-            {"path": str(one.path), "version": one.version, "accelerator": one.accelerator} for one in found
-        ],
-        "instances": {state.value: counts.get(state.value, 0) for state in State},
-    }
-
-
-@system.get("/gpu")
-def gpu(request: HttpRequest) -> Json:
-    """Per GPU what it is, does and holds, and who claims it; without one an empty list and the reason."""
-    return gpu_owners.as_json(gpu_reader.read())
-
-
 # ---------------------------------------------------------------- instances
 
 
 @models.post("/deploy", response={201: Json})
 def deploy(request: HttpRequest, body: DeployBody) -> tuple[int, Json]:
-    wanted = clean_configuration(body.model_dump(exclude_unset=True), user=_user(request))
+    wanted = clean_configuration(body.model_dump(exclude_unset=True), user=user_of(request))
     instance = services.deploy_instance(
-        actor=_user(request),
+        actor=user_of(request),
         name=wanted.name,
         served_name=wanted.served_name,
         config=wanted.config,
@@ -164,9 +95,9 @@ def revise(request: HttpRequest, instance_id: int, body: DeployBody) -> Json:
     """A new revision of what is given; the rest stays. What runs goes on until it is restarted."""
     instance = _instance(instance_id)
     given = body.model_dump(exclude_unset=True)
-    wanted = clean_configuration({**body_of(instance), **given}, user=_user(request), instance=instance)
+    wanted = clean_configuration({**body_of(instance), **given}, user=user_of(request), instance=instance)
     services.revise_instance(
-        actor=_user(request),
+        actor=user_of(request),
         instance=instance,
         config=wanted.config,
         served_name=wanted.served_name,
@@ -177,20 +108,20 @@ def revise(request: HttpRequest, instance_id: int, body: DeployBody) -> Json:
 
 @models.post("/{int:instance_id}/start", response={202: Json})
 def start(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
-    services.start_instance(actor=_user(request), instance=_instance(instance_id))
+    services.start_instance(actor=user_of(request), instance=_instance(instance_id))
     return 202, instance_json(request, _instance(instance_id))
 
 
 @models.post("/{int:instance_id}/stop", response={202: Json})
 def stop(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
     """Asked again while it is stopping, it is forced."""
-    services.stop_instance(actor=_user(request), instance=_instance(instance_id))
+    services.stop_instance(actor=user_of(request), instance=_instance(instance_id))
     return 202, instance_json(request, _instance(instance_id))
 
 
 @models.post("/{int:instance_id}/restart", response={202: Json})
 def restart(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
-    services.restart_instance(actor=_user(request), instance=_instance(instance_id))
+    services.restart_instance(actor=user_of(request), instance=_instance(instance_id))
     return 202, instance_json(request, _instance(instance_id))
 
 
@@ -198,7 +129,7 @@ def restart(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
 def remove(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
     """Stops it first. Its history and logs stay; the name is free again."""
     instance = _instance(instance_id)
-    services.remove_instance(actor=_user(request), instance=instance)
+    services.remove_instance(actor=user_of(request), instance=instance)
     return 202, instance_json(request, instance)
 
 
@@ -265,7 +196,7 @@ def revisions(request: HttpRequest, instance_id: int) -> list[Json]:
         {
             "number": revision.number,
             "author": revision.author.username if revision.author else None,
-            "created": _utc(revision.created),
+            "created": utc(revision.created),
             "configuration": revision.config,
         }
         for revision in rows

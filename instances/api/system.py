@@ -1,0 +1,44 @@
+"""This machine, for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.http import HttpRequest
+from ninja import Router
+
+from instances import gpu_owners
+from instances.models import Instance
+from instances.states import State
+from instances.vllm import engines
+from monitoring.gpu import GpuReader
+from monitoring.host import HostReader
+
+from .shapes import Json
+
+system = Router(tags=["system"])
+host_reader = HostReader(Path(settings.LLMOPS_DATA))
+gpu_reader = GpuReader()
+
+
+@system.get("/status")
+def status(request: HttpRequest) -> Json:
+    """CPU, memory, disk, GPUs, engines, and instances by state."""
+    engine = engines.find()
+    found = [] if isinstance(engine, engines.Missing) else [engine]
+    counts = Instance.objects.counts_by_state()
+    return {
+        **host_reader.read().as_json(),
+        "gpus": gpu_reader.read().as_json()["gpus"],
+        "engines": [
+            {"path": str(one.path), "version": one.version, "accelerator": one.accelerator} for one in found
+        ],
+        "instances": {state.value: counts.get(state.value, 0) for state in State},
+    }
+
+
+@system.get("/gpu")
+def gpu(request: HttpRequest) -> Json:
+    """Per GPU what it is, does and holds, and who claims it; without one an empty list and the reason."""
+    return gpu_owners.as_json(gpu_reader.read())

@@ -1,0 +1,95 @@
+"""Whether a launch must wait until its model is on this machine, and the download that it waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from instances.catalog import cache
+from instances.catalog.origins import Origin, origin_of
+from instances.jobs.services import request_job
+from instances.models import Job, JobKind, JobState, Launch
+from instances.vllm.engines import Engine
+
+from .obstacle import Obstacle
+
+PHASE = "download"
+NOT_LOADED = (
+    "dummy",
+    "runai_streamer",
+    "runai_streamer_sharded",
+    "tensorizer",
+    "gguf",
+)  # no files, or others
+ELSEWHERE = ("tokenizer", "hf-config-path", "speculative-config", "generation-config", "lora-modules")
+
+
+def why_to_wait(launch: Launch, engine: Engine) -> dict[str, Any]:
+    """What is to be noted of a launch whose model is on its way; empty when there is nothing to wait for.
+
+    Raises Obstacle when the download failed or was cancelled. An engine whose Python is not known fetches its
+    model itself, as vLLM does.
+    """
+    config = launch.revision.config
+    if engine.python is None or is_here(config) or _flag(config, "load-format") in NOT_LOADED:
+        return {}
+    model = str(config["model"])
+    newest = Job.objects.here().of(JobKind.MODEL, model).order_by("-pk").first()
+    if newest is None or (not newest.is_open and newest.created < launch.created):
+        options = {"engine": config.get("engine"), "revision": _flag(config, "revision")}
+        newest = request_job(
+            actor=launch.asked_by, kind=JobKind.MODEL, subject=model, options=options, launch=launch
+        )
+    if newest.state == JobState.FAILED:
+        raise Obstacle(newest.error, newest.advice)
+    if newest.state == JobState.CANCELLED:
+        raise Obstacle(
+            "The download of its model was cancelled.", "Start it again; it goes on where it stopped."
+        )
+    if newest.state == JobState.DONE:
+        return {}
+    percent = newest.percent
+    return {
+        "phase": PHASE,
+        "phases": {"seen": [PHASE], "seconds": {}},
+        "progress": None if percent is None else [percent, 100],
+        "note": said_of(newest)[:300],
+    }
+
+
+def said_of(job: Job) -> str:
+    """`Downloading Qwen/Qwen3-8B: 1.2 of 16.4 GB, 85 MB/s`, as far as it is known."""
+    progress = job.progress
+    if job.state == JobState.WAITING:
+        return f"Waits for its turn to download {job.subject}."
+    if not progress.get("total") or progress.get("done") is None:
+        return str(progress.get("text") or f"Downloading {job.subject}")
+    said = f"Downloading {job.subject}: {progress['done'] / 1e9:.1f} of {progress['total'] / 1e9:.1f} GB"
+    return f"{said}, {progress['speed'] / 1e6:,.0f} MB/s" if progress.get("speed") else said
+
+
+def is_here(config: Mapping[str, Any]) -> bool:
+    """Whether all files of its model are on this machine; a path of nobody's is judged by the engine."""
+    origin = _origin(config)
+    if origin.kind == "local":
+        return True
+    if origin.kind == "hub":
+        return cache.snapshot(settings.HF_CACHE, origin.id, _flag(config, "revision")) is not None
+    return origin.folder is not None and cache.is_complete(Path(origin.folder))
+
+
+def needs_no_hub(config: Mapping[str, Any]) -> bool:
+    """Whether its engine can be told to ask no hub at all, which spares it the waiting for a bad network."""
+    from_elsewhere = any(_flag(config, name) is not None for name in ELSEWHERE)
+    return not from_elsewhere and _origin(config).kind != "local" and is_here(config)
+
+
+def _origin(config: Mapping[str, Any]) -> Origin:
+    return origin_of(str(config["model"]), settings.LLMOPS_DATA / "models")
+
+
+def _flag(config: Mapping[str, Any], name: str) -> Any:
+    return (config.get("args") or {}).get(name)
