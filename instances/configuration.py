@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 
 from . import model_paths
-from .models import NAME_MESSAGE, NAME_PATTERN, Instance, Preset, RestartPolicy
+from .models import NAME_MESSAGE, NAME_PATTERN, Instance, Preset, RestartPolicy, Revision
 from .vllm import engines
 from .vllm.flags import canonical_flag, refused_env, refused_flag
 
@@ -102,6 +102,16 @@ def body_of(instance: Instance) -> dict[str, Any]:
         "served_name": instance.served_name,
         "restart_policy": instance.restart_policy,
         **instance.config,
+    }
+
+
+def body_of_revision(revision: Revision) -> dict[str, Any]:
+    """The same for what an instance was at one of its revisions."""
+    return {
+        "name": revision.instance.name,
+        "served_name": revision.served_name,
+        "restart_policy": revision.restart_policy,
+        **revision.config,
     }
 
 

@@ -143,6 +143,22 @@ def revise_instance(
     return instance
 
 
+@decision
+def deploy_again(
+    *, actor: User, instance: Instance, config: dict[str, Any], served_name: str, restart_policy: str
+) -> None:
+    """Save a revision and have it run, or neither: beyond the limit nothing is saved. Raises LimitReached, Removed."""
+    revise_instance(
+        actor=actor,
+        instance=instance,
+        config=config,
+        served_name=served_name,
+        restart_policy=restart_policy,
+    )
+    begin = restart_instance if instance.is_live else start_instance
+    begin(actor=actor, instance=instance)
+
+
 def _read_anew(instance: Instance) -> None:
     """What a page has read may have moved on; from here on its row waits for us. Raises Removed."""
     instance.refresh_from_db(from_queryset=Instance.objects.select_for_update(no_key=True))

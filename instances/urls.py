@@ -1,7 +1,7 @@
 from django.urls import path, re_path
 
 from .pages import TABS
-from .views import actions, dashboard, deploy, history, instance
+from .views import actions, dashboard, deploy, history, instance, revisions
 
 _tabs = "|".join(TABS[1:])
 
@@ -17,6 +17,8 @@ urlpatterns = [
     path(
         "instances/<int:pk>/launches/<int:launch_pk>/log/", instance.launch_text, name="instance-launch-text"
     ),
+    path("instances/<int:pk>/compare/", revisions.compare, name="instance-compare"),
+    path("instances/<int:pk>/revisions/<int:number>/again/", revisions.again, name="instance-again"),
     path("instances/<int:pk>/start/", actions.start, name="instance-start"),
     path("instances/<int:pk>/stop/", actions.stop, name="instance-stop"),
     path("instances/<int:pk>/restart/", actions.restart, name="instance-restart"),

@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -13,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.models import User
 from instances import mending, pages, services
-from instances.configuration import Configuration, body_of, clean_configuration
+from instances.configuration import Configuration, body_of, body_of_revision, clean_configuration
 from instances.forms import DeployForm, initial_of
 from instances.models import TINY_DEMO, Instance, Launch, Preset
 from instances.query import number_in
@@ -93,7 +92,9 @@ def _initial(request: HttpRequest, instance: Instance | None, change: dict[str, 
     if instance is not None:
         return initial_of(mending.mended(body_of(instance), change))
     if copied:
-        body = body_of(visible_instance(copied))
+        source = visible_instance(copied)
+        older = source.revisions.filter(number=number_in(request.GET.get("revision"))).first()
+        body = body_of_revision(older) if older else body_of(source)
         name = re.sub(r"-\d+$", "", body["name"])
         return initial_of({**body, "name": Instance.objects.free_name(name), "port": None, "served_name": ""})
     offered = Preset.objects.offered()
@@ -117,7 +118,15 @@ def _save(form: DeployForm, instance: Instance | None) -> Instance | None:
     wanted = form.configuration()
     try:
         if instance is not None:
-            return _revise(form.user, instance, wanted)
+            save = services.deploy_again if wanted.start else services.revise_instance
+            save(
+                actor=form.user,
+                instance=instance,
+                config=wanted.config,
+                served_name=wanted.served_name,
+                restart_policy=wanted.restart_policy,
+            )
+            return instance
         return _deploy(form.user, wanted, form.cleaned_data["submission"])
     except services.NameTaken as taken:
         form.add_error("name", str(taken))
@@ -136,22 +145,6 @@ def _deploy(user: User, wanted: Configuration, submission: Any) -> Instance:
         start=wanted.start,
         submission=submission,
     )
-
-
-@transaction.atomic
-def _revise(user: User, instance: Instance, wanted: Configuration) -> Instance:
-    """A new revision and its start, or neither: beyond the limit nothing is saved."""
-    services.revise_instance(
-        actor=user,
-        instance=instance,
-        config=wanted.config,
-        served_name=wanted.served_name,
-        restart_policy=wanted.restart_policy,
-    )
-    if wanted.start:
-        begin = services.restart_instance if instance.is_live else services.start_instance
-        begin(actor=user, instance=instance)
-    return instance
 
 
 def _go(request: HttpRequest, instance: Instance) -> HttpResponse:

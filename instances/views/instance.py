@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,10 +8,11 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
-from instances import latest, log_card, pages
+from instances import latest, log_card, pages, revisions
 from instances.log_card import Ask
 from instances.logs import store
 from instances.models import Instance, Launch
+from instances.query import number_in
 
 from .commands import command_of
 
@@ -42,7 +42,9 @@ def instance(request: HttpRequest, pk: int, tab: str = "overview") -> HttpRespon
     if tab in ("overview", "logs"):
         facts |= pages.log(launch, tab, ask if tab == "logs" else Ask())
     if tab == "configuration":
-        facts |= _configuration(wanted)
+        facts |= _configuration(
+            wanted, number_in(request.GET.get("left")), number_in(request.GET.get("right"))
+        )
     return render(request, "instances/instance.html", facts)
 
 
@@ -62,16 +64,14 @@ def launch(request: HttpRequest, pk: int, launch_pk: int) -> HttpResponse:
     return render(request, "instances/launch.html", facts)
 
 
-def _configuration(wanted: Instance) -> pages.Facts:
+def _configuration(wanted: Instance, left: int, right: int) -> pages.Facts:
+    lines = revisions.lines_of(wanted)
     return {
         "command": command_of(wanted.config, wanted.served_name, wanted.name),
-        "settings": {key: _shown(value) for key, value in wanted.config.items()},
-        "revisions": list(wanted.revisions.select_related("author")[:50]),
+        "settings": {key: revisions.shown(value) for key, value in wanted.config.items()},
+        "lines": lines,
+        "comparison": revisions.compared(lines, left, right),
     }
-
-
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @require_GET
