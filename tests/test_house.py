@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ORDER = ("accounts", "monitoring", "instances", "chat", "llmops")  # each may import those before it
-PLAIN = ("instances/launchers", "instances/vllm", "instances/logs", "instances/catalog")  # functions that can be lifted out alone
+# Functions that can be lifted out alone.
+PLAIN = ("instances/launchers", "instances/vllm", "instances/logs", "instances/catalog")
 
 
 def imported_by(path: Path) -> set[str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -15,12 +17,17 @@ from .made import make_launch
 pytestmark = pytest.mark.usefixtures("engine")
 
 
-def made(mia: User, *configs: dict[str, object]) -> Instance:
+def made(mia: User, *configs: dict[str, Any]) -> Instance:
     """An instance with a revision for each configuration."""
     wanted = [clean_configuration({"name": "tiny", "model": "a/b", **one}, user=mia) for one in configs]
     first, *rest = wanted
     instance = deploy_instance(
-        actor=mia, name="tiny", served_name="tiny", config=first.config, restart_policy="on-failure", start=False
+        actor=mia,
+        name="tiny",
+        served_name="tiny",
+        config=first.config,
+        restart_policy="on-failure",
+        start=False,
     )
     for one in rest:
         revise_instance(
@@ -44,9 +51,7 @@ def test_a_line_says_what_its_save_changed(mia: User) -> None:
     instance = made(mia, before, {"max_model_len": 8192, "env": {"VLLM_LOGGING_LEVEL": "DEBUG"}})
     newest, first = revisions.lines_of(instance)
     assert first.summary == "a/b"
-    assert newest.summary == (
-        "max_model_len 4096 → 8192, --seed taken out, VLLM_LOGGING_LEVEL DEBUG added"
-    )
+    assert newest.summary == ("max_model_len 4096 → 8192, --seed taken out, VLLM_LOGGING_LEVEL DEBUG added")
 
 
 def test_any_two_can_be_compared_and_the_older_one_stands_left(mia: User) -> None:
@@ -98,10 +103,10 @@ def test_an_earlier_one_can_be_duplicated_under_a_fresh_name(page: Client, mia: 
 
 @pytest.mark.django_db
 def test_the_page_of_many_revisions_costs_no_more_queries(
-    page: Client, mia: User, django_assert_max_num_queries: object
+    page: Client, mia: User, django_assert_max_num_queries: Any
 ) -> None:
     instance = made(mia, *({"max_model_len": 512 + n} for n in range(12)))
     for _ in range(5):
         make_launch(instance, State.STOPPED)
-    with django_assert_max_num_queries(14):  # type: ignore[operator]
+    with django_assert_max_num_queries(14):
         page.get(f"/instances/{instance.pk}/configuration/")
