@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.utils.translation import gettext as _
 
@@ -18,7 +19,10 @@ from accounts.models import User
 from . import model_paths
 from .models import NAME_MESSAGE, NAME_PATTERN, Instance, Preset, RestartPolicy, Revision
 from .vllm import engines
-from .vllm.flags import canonical_flag, refused_env, refused_flag
+from .vllm.flags import canonical_flag, refused_env
+from .vllm.schema import Schema, of_engine, shipped
+from .vllm.schema.judging import judge_args
+from .vllm.schema.removed import REMOVED_ENVIRONMENT
 
 NAMES = re.compile(NAME_PATTERN)
 SERVED_NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
@@ -46,13 +50,22 @@ class Configuration:
 class ConfigurationError(Exception):
     """Something cannot be deployed as asked: one sentence for each field that is wrong."""
 
-    def __init__(self, errors: dict[str, str]) -> None:
+    def __init__(self, errors: dict[str, str], flags: Mapping[str, str] | None = None) -> None:
         super().__init__("; ".join(f"{field}: {sentence}" for field, sentence in errors.items()))
         self.errors = errors
+        self.flags = dict(flags or {})  # what is said of `args`, by the names as they were written
 
 
 class Wrong(Exception):
     """One value is not allowed; carries the sentence."""
+
+
+class WrongFlags(Wrong):
+    """Flags are not allowed: a sentence for each of them, by its name as it was written."""
+
+    def __init__(self, flags: dict[str, str]) -> None:
+        super().__init__(" ".join(flags.values()))
+        self.flags = flags
 
 
 def clean_configuration(
@@ -66,14 +79,17 @@ def clean_configuration(
     errors = {key: _("There is no such field.") for key in data if key not in KNOWN}
     asked = _with_preset(data, errors)
     values: dict[str, Any] = {}
+    flags: dict[str, str] = {}
     for field, clean in FIELDS.items():
         given = asked.get(field)
         if given is None or given == "":
             continue
         try:
-            values[field] = clean(given)
+            judges = FLAG_FIELDS.get(field)
+            values[field] = judges(given, flags_of(asked.get("engine"))) if judges else clean(given)
         except Wrong as wrong:
             errors[field] = str(wrong)
+            flags = wrong.flags if isinstance(wrong, WrongFlags) else flags
     if "name" not in values:
         errors.setdefault("name", _("Give it a name."))
     elif instance is not None and values["name"] != instance.name:
@@ -85,7 +101,7 @@ def clean_configuration(
             "This runs Python that comes with the model. An administrator has to allow it to you."
         )
     if errors:
-        raise ConfigurationError(errors)
+        raise ConfigurationError(errors, flags)
     return Configuration(
         name=values["name"],
         served_name=values.get("served_name") or values["name"],
@@ -128,9 +144,16 @@ def _with_preset(data: Mapping[str, Any], errors: dict[str, str]) -> dict[str, A
     merged: dict[str, Any] = {**config, **data}
     for key in ("args", "env"):
         if isinstance(ours := config.get(key), dict) and isinstance(theirs := data.get(key), Mapping):
-            spell = canonical_flag if key == "args" else str
-            merged[key] = {**ours, **{spell(name): value for name, value in theirs.items()}}
+            flags = flags_of(merged.get("engine")) if key == "args" else None
+            taken = {_name_of(str(name), flags) for name in theirs}
+            merged[key] = {**{name: value for name, value in ours.items() if name not in taken}, **theirs}
     return merged
+
+
+def _name_of(written: str, flags: Schema | None) -> str:
+    """The flag that any of its spellings means, or the name itself."""
+    found = flags.find(written) if flags else None
+    return found.name if found else canonical_flag(written) if flags else written
 
 
 def _is_set(value: Any) -> bool:
@@ -263,42 +286,43 @@ def _restart_policy(value: Any) -> str:
     return str(value)
 
 
-def _args(value: Any) -> dict[str, Any]:
-    """Flags by their long names without dashes; true stands for a flag without a value."""
+def flags_of(engine: Any) -> Schema:
+    """The flags of the engine that a body names, else of the default one; where there is none, the shipped ones."""
+    named = engine if isinstance(engine, str) else ""
+    found = engines.choose(named) if named else engines.find()
+    if isinstance(found, engines.Missing):
+        return shipped()
+    return of_engine(found.slug, found.version, settings.LLMOPS_DATA / "flags")
+
+
+def _args(value: Any, flags: Schema) -> dict[str, Any]:
+    """Flags by their long names without dashes, and only what differs from the engine's defaults.
+
+    True stands for a flag without a value, false for its `--no-` form. Raises WrongFlags with all that is wrong.
+    """
     if not isinstance(value, Mapping):
         raise Wrong(_('Use an object of flags and values, like {"seed": 7}.'))
-    flags: dict[str, Any] = {}
-    for written, setting in value.items():
-        if setting is None:
-            continue
-        if why := refused_flag(str(written), setting):
-            raise Wrong(why if str(written).lstrip("-") in why else f"{written}: {why}")
-        flag = canonical_flag(str(written))
-        if flag in flags:
-            raise Wrong(_("--%(flag)s is given twice.") % {"flag": flag})
-        flags[flag] = _setting(flag, setting)
-    return flags
+    judged = judge_args(value, flags, _inside_roots)
+    if judged.errors:
+        raise WrongFlags(judged.errors)
+    return judged.args
 
 
-def _setting(flag: str, value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_setting(flag, one) for one in value]
-    if isinstance(value, Mapping | bool | int | float):
-        return value
+def _inside_roots(path: str) -> None:
     try:
-        return _text(value)
-    except Wrong as wrong:
-        raise Wrong(f"--{flag}: {wrong}") from None
+        model_paths.resolve(path)
+    except model_paths.OutsideRoots as outside:
+        raise ValueError(str(outside)) from outside
 
 
-def _env(value: Any) -> dict[str, str]:
+def _env(value: Any, flags: Schema) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise Wrong(_('Use an object of names and values, like {"VLLM_LOGGING_LEVEL": "DEBUG"}.'))
     variables: dict[str, str] = {}
     for name, setting in value.items():
         if setting is None:
             continue
-        if why := refused_env(str(name)):
+        if why := refused_env(str(name)) or _gone(str(name), flags):
             raise Wrong(why if str(name) in why else f"{name}: {why}")
         try:
             variables[str(name)] = _text(str(int(setting) if isinstance(setting, bool) else setting))
@@ -307,6 +331,17 @@ def _env(value: Any) -> dict[str, str]:
     return variables
 
 
+def _gone(name: str, flags: Schema) -> str | None:
+    """What to do about a name that vLLM no longer reads: it would be ignored without a word."""
+    gone = None if flags.is_older else REMOVED_ENVIRONMENT.get(name.upper())
+    return (
+        _("vLLM no longer knows %(name)s. %(instead)s") % {"name": name, "instead": gone.instead}
+        if gone
+        else None
+    )
+
+
+FLAG_FIELDS: dict[str, Callable[[Any, Schema], Any]] = {"args": _args, "env": _env}  # by what the engine knows
 FIELDS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "served_name": _served_name,
@@ -327,5 +362,5 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
 }
 KNOWN = frozenset(FIELDS) | {"preset"}
 CONFIG_KEYS = tuple(
-    key for key in FIELDS if key not in ("name", "served_name", "engine", "restart_policy", "start")
+    key for key in FIELDS if key not in ("name", "served_name", "restart_policy", "start")
 )

@@ -18,6 +18,7 @@ from accounts.models import User
 
 from .configuration import DTYPES, Configuration, ConfigurationError, clean_configuration
 from .models import Instance, RestartPolicy
+from .vllm import engines
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,15})(\.[0-9]+)?")
 WORDS = {"true": True, "false": False}
@@ -93,6 +94,29 @@ def _text(**attributes: Any) -> forms.TextInput:
     return forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", **attributes})
 
 
+class ChosenGpus(forms.TextInput):
+    """A list in one line, or a box for each GPU: what was ticked comes as several values."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
+        values = data.getlist(name) if hasattr(data, "getlist") else [data.get(name) or ""]
+        return ", ".join(filter(None, map(str.strip, values)))
+
+
+def engine_choices(kept: str) -> list[tuple[str, str]]:
+    """The default engine first; one that a revision names and that is gone stays, so that it can be seen."""
+    named = [
+        (name, f"vLLM {engine.version} · {engine.accelerator.upper()}") for name, engine in engines.choices()
+    ]
+    default = engines.find()
+    automatic = (
+        _t("Default") if isinstance(default, engines.Missing) else f"{_t('Default')}: vLLM {default.version}"
+    )
+    choices = [("", automatic), *named]
+    if kept and kept not in dict(choices):
+        choices.append((kept, _t("%(name)s (not installed)") % {"name": kept}))
+    return choices
+
+
 class DeployForm(forms.Form):
     """What to deploy, or with `instance` how to change that one."""
 
@@ -145,7 +169,13 @@ class DeployForm(forms.Form):
     tensor_parallel_size = forms.CharField(
         label=_("Split over GPUs"), required=False, widget=_text(inputmode="numeric", placeholder="1")
     )
-    gpus = forms.CharField(label=_("GPUs"), required=False, widget=_text(placeholder="0, 1"))
+    gpus = forms.CharField(
+        label=_("GPUs"),
+        required=False,
+        widget=ChosenGpus(attrs={"autocomplete": "off", "placeholder": "0, 1"}),
+        help_text=_("None chosen: the first ones."),
+    )
+    engine = forms.ChoiceField(label=_("Engine"), required=False)
     args = forms.CharField(
         label=_("Flags"),
         required=False,
@@ -161,13 +191,16 @@ class DeployForm(forms.Form):
         help_text=_("One NAME=value a line."),
     )
 
-    ADVANCED = ("served_name", "quantization", "tensor_parallel_size", "gpus", "args", "env")
+    ADVANCED = ("args", "env")
 
     def __init__(self, *args: Any, user: User, instance: Instance | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
         self.instance = instance
         self._configuration: Configuration | None = None
+        self.is_unfit = False
+        kept = str(self["engine"].value() or "")
+        self.fields["engine"].choices = engine_choices(kept)  # type: ignore[attr-defined]
         if instance is not None:
             self.fields["name"].widget.attrs["readonly"] = True
         if not user.has_perm("instances.trust_remote_code"):
@@ -213,6 +246,12 @@ class DeployForm(forms.Form):
             body["name"] = self.instance.name
         return body
 
+    def refuse(self, unfit: Mapping[str, str]) -> None:
+        """It is right in itself, and does not fit on this machine: by field."""
+        self.is_unfit = True
+        for field, sentence in unfit.items():
+            self.add_error(field if field in self.fields else None, sentence)
+
     def configuration(self) -> Configuration:
         """Only of a valid form."""
         assert self._configuration is not None
@@ -220,7 +259,7 @@ class DeployForm(forms.Form):
 
     def draft(self) -> Configuration | None:
         """As far as it is right: wrong fields are left out; None without a model."""
-        if self.is_valid():
+        if self.is_valid() or self.is_unfit:
             return self.configuration()
         body = {key: value for key, value in self.body().items() if key not in self.errors}
         if "model" in self.errors:

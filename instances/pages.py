@@ -14,7 +14,7 @@ from django.http import QueryDict
 from monitoring.cards import SystemCards
 from monitoring.sampler import Readings
 
-from . import cards, history, log_card, recent
+from . import cards, fit_history, history, log_card, recent
 from .log_card import Ask
 from .models import DesiredState, Instance, Launch
 from .query import number_in
@@ -90,7 +90,8 @@ def instance(wanted: Instance, page: Page, readings: Readings | None) -> Facts:
 def launch(wanted: Launch) -> Facts:
     """A launch as its own page shows it, whether or not it is the last one of its instance."""
     wanted.instance.last_launch = wanted
-    return {"card": cards.Card(wanted.instance), "launch": wanted, "launch_number": number_of(wanted)}
+    facts: Facts = {"card": cards.Card(wanted.instance), "launch": wanted, "launch_number": number_of(wanted)}
+    return facts | {"comparison": fit_history.compared(wanted)}
 
 
 def log(launch: Launch | None, tab: str = "", ask: Ask | None = None) -> Facts:

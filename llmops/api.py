@@ -14,6 +14,7 @@ from accounts.models import User
 from accounts.services import owner_of_key
 from instances.api.instances import models
 from instances.api.system import system
+from instances.api.tools import tools
 from instances.configuration import ConfigurationError
 from instances.services import Refused
 
@@ -37,6 +38,7 @@ api = NinjaAPI(
     docs_decorator=login_required,
 )
 api.add_router("/system", system)
+api.add_router("/models", tools)
 api.add_router("/models", models)
 
 

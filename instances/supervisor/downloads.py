@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
-from instances.catalog import cache
-from instances.catalog.origins import Origin, origin_of
+from instances import presence
 from instances.jobs.services import request_job
 from instances.models import Job, JobKind, JobState, Launch
 from instances.vllm.engines import Engine
@@ -24,7 +20,6 @@ NOT_LOADED = (
     "tensorizer",
     "gguf",
 )  # no files, or others
-ELSEWHERE = ("tokenizer", "hf-config-path", "speculative-config", "generation-config", "lora-modules")
 
 
 def why_to_wait(launch: Launch, engine: Engine) -> dict[str, Any]:
@@ -34,7 +29,7 @@ def why_to_wait(launch: Launch, engine: Engine) -> dict[str, Any]:
     model itself, as vLLM does.
     """
     config = launch.revision.config
-    if engine.python is None or is_here(config) or _flag(config, "load-format") in NOT_LOADED:
+    if engine.python is None or presence.is_here(config) or _flag(config, "load-format") in NOT_LOADED:
         return {}
     model = str(config["model"])
     newest = Job.objects.here().of(JobKind.MODEL, model).order_by("-pk").first()
@@ -69,26 +64,6 @@ def said_of(job: Job) -> str:
         return str(progress.get("text") or f"Downloading {job.subject}")
     said = f"Downloading {job.subject}: {progress['done'] / 1e9:.1f} of {progress['total'] / 1e9:.1f} GB"
     return f"{said}, {progress['speed'] / 1e6:,.0f} MB/s" if progress.get("speed") else said
-
-
-def is_here(config: Mapping[str, Any]) -> bool:
-    """Whether all files of its model are on this machine; a path of nobody's is judged by the engine."""
-    origin = _origin(config)
-    if origin.kind == "local":
-        return True
-    if origin.kind == "hub":
-        return cache.snapshot(settings.HF_CACHE, origin.id, _flag(config, "revision")) is not None
-    return origin.folder is not None and cache.is_complete(Path(origin.folder))
-
-
-def needs_no_hub(config: Mapping[str, Any]) -> bool:
-    """Whether its engine can be told to ask no hub at all, which spares it the waiting for a bad network."""
-    from_elsewhere = any(_flag(config, name) is not None for name in ELSEWHERE)
-    return not from_elsewhere and _origin(config).kind != "local" and is_here(config)
-
-
-def _origin(config: Mapping[str, Any]) -> Origin:
-    return origin_of(str(config["model"]), settings.LLMOPS_DATA / "models")
 
 
 def _flag(config: Mapping[str, Any], name: str) -> Any:

@@ -11,13 +11,13 @@ from pathlib import Path
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from instances import model_paths, tokens
+from instances import model_paths, presence, tokens
 from instances.launchers.base import LaunchSpec
 from instances.models import Instance, Launch
 from instances.states import State
 from instances.vllm import command, engines
 
-from . import claims, downloads, ports
+from . import claims, ports
 from .obstacle import Obstacle
 
 
@@ -140,6 +140,6 @@ def spec_of(launch: Launch, engine: engines.Engine) -> LaunchSpec:
     except command.RefusedSetting as error:
         raise Obstacle(str(error), "Take it out of the configuration.") from error
     environment |= tokens.environment()
-    if downloads.needs_no_hub(config):
+    if presence.needs_no_hub(config):
         environment["HF_HUB_OFFLINE"] = "1"
     return LaunchSpec(launch.pk, argv, environment, launch.directory)

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
-from instances import events
+from instances import events, fitting
 from instances.launchers.base import Launcher, LaunchError, Observation, Ref
 from instances.models import Instance, Launch
 from instances.states import SERVING, State
@@ -179,7 +179,10 @@ class Reconciler:
             if waits := downloads.why_to_wait(launch, engine) or (waits if waits["note"] else {}):
                 self._note(launch, **waits)
                 return
-            self.launcher.start(plan.spec_of(launch, engine))
+            spec = plan.spec_of(launch, engine)
+            expected = fitting.kept_estimate(launch.revision.config, engine.accelerator, self.readings)
+            self._note(launch, estimate=expected)
+            self.launcher.start(spec)
         except Obstacle as obstacle:
             self._fail(launch, Diagnosis("obstacle", obstacle.cause, obstacle.advice, "", True))
         except LaunchError as error:
@@ -250,6 +253,8 @@ class Reconciler:
             progress = list(reader.progress) if reader.progress else None
             self._note(launch, phase=reader.phase, progress=progress, phases=reader.snapshot())
         self._note(launch, notices=watched.all_notices(launch))
+        if watched.measured.found:
+            self._note(launch, measured={**(launch.measured or {}), **watched.measured.found})
 
     # ------------------------------------------------------------ the end
 

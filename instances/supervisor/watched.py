@@ -9,6 +9,7 @@ from typing import Any
 
 from instances.logs import store
 from instances.models import Launch
+from instances.vllm.fit.measured import MeasuredReader
 from instances.vllm.notices import NoticeReader
 from instances.vllm.phases import PhaseReader
 from monitoring.gpu import GpuReadings
@@ -40,6 +41,7 @@ class Watched:
     liveness: Liveness = field(default_factory=Liveness)
     phases: PhaseReader = field(default_factory=PhaseReader)
     notices: NoticeReader = field(default_factory=NoticeReader)
+    measured: MeasuredReader = field(default_factory=MeasuredReader)
     offset: int = 0  # up to where the log was read
     log_stamp: tuple[int, int] = (0, 0)  # inode and bytes of its newest part when it was read
     answer: Answer | None = None  # of the newest probe, not yet judged
@@ -72,7 +74,8 @@ class Watched:
         moved = False
         for line in page.lines:
             self.notices.feed(line.text)
-            if starting:  # later lines would only lengthen the last phase
+            if starting:  # later lines would only lengthen the last phase, and measure nothing
+                self.measured.feed(line.text)
                 moved |= self.phases.feed(
                     line.text, dt.datetime.fromisoformat(line.time) if line.time else None
                 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -11,39 +12,50 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.models import User
-from instances import mending, pages, services
+from instances import fit_refusal, fitting, mending, offers, pages, services
 from instances.configuration import Configuration, body_of, body_of_revision, clean_configuration
+from instances.fit_card import Fit
 from instances.forms import DeployForm, initial_of
 from instances.models import TINY_DEMO, Instance, Launch, Preset
+from instances.offers import gpu_boxes
 from instances.query import number_in
 from instances.vllm import engines
 
 from .commands import command_of
 from .instance import visible_instance
 
+TAKEN = ("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "quantization", "gpus", "args")
+
+PARTS = {"deploy-fields": "picked", "deploy-presets": "presets"}  # of the page, by what htmx replaces
+
 
 @require_http_methods(["GET", "POST"])
 def deploy(request: HttpRequest) -> HttpResponse:
     """The form: new, from a preset, as a copy, or the change of an instance (`?from=`)."""
     instance = _edited(request)
+    if request.method == "POST" and "take" in request.POST:
+        return _taken(request, instance)
     if request.method == "POST":
         form = DeployForm(request.POST, user=_user(request), instance=instance)
-        saved = _save(form, instance) if form.is_valid() else None
+        saved = _save(form, instance, force="force" in request.POST) if form.is_valid() else None
         return _go(request, saved) if saved else _page(request, form, status=422)
     advised = _advised(request, instance)
     change = (advised.change or {}) if advised else {}
     form = DeployForm(initial=_initial(request, instance, change), user=_user(request), instance=instance)
     form.mark(change)
-    if request.headers.get("HX-Target") == "deploy-fields":
-        return render(request, "instances/deploy.html#picked", _facts(request, form))
+    part = PARTS.get(request.headers.get("HX-Target", ""))
+    if part:
+        return render(request, f"instances/deploy.html#{part}", _facts(request, form))
     return _page(request, form, mended=_mended(advised))
 
 
 @require_POST
 def command(request: HttpRequest) -> HttpResponse:
     """The command that these settings would run, redrawn while they are typed."""
-    form = DeployForm(request.POST, user=_user(request), instance=_edited(request))
-    return render(request, "instances/deploy.html#command", {"command": _command(form.draft())})
+    instance = _edited(request)
+    draft = DeployForm(request.POST, user=_user(request), instance=instance).draft()
+    facts = {"command": _command(draft), "fit": _fit(draft, instance)}
+    return render(request, "instances/deploy.html#answers", facts)
 
 
 @require_POST
@@ -58,6 +70,33 @@ def demo(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(refused))
         return redirect("dashboard")
     return redirect("instance", instance.pk)
+
+
+def _taken(request: HttpRequest, instance: Instance | None) -> HttpResponse:
+    """What was typed, with the advised change laid over it: to be looked at, nothing is saved."""
+    change = _change_of(request.POST["take"])
+    typed = DeployForm(request.POST, user=_user(request), instance=instance)
+    typed.is_valid()
+    body = mending.mended(typed.body(), change)
+    form = DeployForm(initial=initial_of(body), user=_user(request), instance=instance)
+    form.mark(change)
+    if request.headers.get("HX-Target") == "deploy-fields":
+        return render(request, "instances/deploy.html#picked", _facts(request, form))
+    return _page(request, form)
+
+
+def _change_of(text: str) -> dict[str, Any]:
+    """Keys of a deploy's body that a page may have offered; all else is left out."""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    change = {key: told[key] for key in TAKEN if key in told} if isinstance(told, dict) else {}
+    return {
+        key: value
+        for key, value in change.items()
+        if isinstance(value, dict if key == "args" else str | int | float | None)
+    }
 
 
 def _user(request: HttpRequest) -> User:
@@ -113,9 +152,13 @@ def _name(request: HttpRequest, preset: Preset) -> str:
     return typed if typed and not suggested else Instance.objects.free_name(preset.slug)
 
 
-def _save(form: DeployForm, instance: Instance | None) -> Instance | None:
+def _save(form: DeployForm, instance: Instance | None, force: bool) -> Instance | None:
     """None when it was refused; the form then says why."""
     wanted = form.configuration()
+    unfit = fit_refusal.refusals(wanted, user=form.user, force=force, leaving=_leaving(instance))
+    if unfit:
+        form.refuse(unfit)
+        return None
     try:
         if instance is not None:
             save = services.deploy_again if wanted.start else services.revise_instance
@@ -170,13 +213,23 @@ def _facts(request: HttpRequest, form: DeployForm) -> dict[str, Any]:
         picked = "" if form.instance or request.GET.get("copy") else form.initial.get("preset", "")
         filled = {name: form[name].value() for name in form.fields} | {"restart": "on"}
         draft = DeployForm(filled, user=form.user, instance=form.instance).draft()
+    preset = next((one for one in presets if one.slug == picked), None)
+    fit = _fit(draft, form.instance)
+    room = fit.room if fit else None
+    size = request.GET.get("size", "")
+    wanted = int(size) if size in map(str, offers.SIZES) else None
+    if wanted is None:
+        wanted = offers.size_of(preset) if preset else offers.size_of_machine(room)
     return {
         "form": form,
         "instance": form.instance,
-        "presets": presets,
+        "offers": offers.offers_of(presets, wanted),
         "picked": picked,
-        "preset": next((one for one in presets if one.slug == picked), None),
+        "preset": preset,
         "command": _command(draft),
+        "fit": fit,
+        "gpu_places": gpu_boxes(room, str(form["gpus"].value() or "")),
+        "may_force": form.is_unfit and form.user.has_perm(fit_refusal.PERMISSION),
         "missing": engine if isinstance(engine, engines.Missing) else None,
         "engine": engine,
         "live": pages.Page().query,
@@ -185,3 +238,14 @@ def _facts(request: HttpRequest, form: DeployForm) -> dict[str, Any]:
 
 def _command(wanted: Configuration | None) -> str:
     return command_of(wanted.config, wanted.served_name, wanted.name) if wanted else ""
+
+
+def _fit(wanted: Configuration | None, instance: Instance | None) -> Fit | None:
+    return (
+        fitting.fit_of(wanted.config, ask=fitting.ask_hub(), leaving=_leaving(instance)) if wanted else None
+    )
+
+
+def _leaving(instance: Instance | None) -> Instance | None:
+    """What the changed instance holds now is given back first."""
+    return instance if instance is not None and instance.is_live else None

@@ -1,19 +1,20 @@
-"""Which vLLM this host has, or a sentence about why it has none.
+"""Which vLLMs this host has, or a sentence about why there is none. Nothing here runs one, so any page may ask.
 
-An installed engine is a folder under `LLMOPS_ENGINES`, named after the hash of its lock file and shared by
-every clone of the console. It counts only once its `engine.json` is there, which the installer writes last.
+An installed engine is a folder under `LLMOPS_ENGINES`, shared by every clone of the console: named after the hash of
+its lock file (what ./start.sh installs) or after its version (what a person chose), as in `cpu-0.31.0`. It counts only
+once its `engine.json` is there, which the installer writes last.
 """
 
 import fcntl
 import hashlib
-import json
 import os
-import shutil
-import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from instances.vllm import json_files, own_command
 
 Accelerator = Literal["cpu", "cuda"]
 
@@ -23,10 +24,12 @@ REQUIREMENTS: dict[Accelerator, str] = {
 }
 MARKER = "engine.json"  # the last thing that an installation writes
 FAILURE = "failed.json"  # why the last attempt gave up
+OWN = "own"  # the slug of LLMOPS_VLLM
 AGAIN = "Run ./start.sh again; it goes on where it stopped."
+TRY_AGAIN = "Try again; it goes on where it stopped."
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "TMPDIR")  # never our own secrets
-VERSION_TIMEOUT = 300  # seconds; a real vLLM takes 10 to 20 to say its version, on a busy machine 100
+SLUG = re.compile(r"(cpu|cuda)-(\S+)")
+CHOSEN = re.compile(r"(?:cpu|cuda)-(\d+\.\d\S*)")  # a hash has no dot
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,18 @@ class Engine:
     path: Path  # the `vllm` command
     version: str  # as vLLM gives it, such as "0.32.0+cpu"; "unknown" when the command would not say
     accelerator: Accelerator
+    slug: str = field(default=OWN, compare=False)  # its folder's name
+    asking: bool = field(default=False, compare=False)  # it is being asked for its version right now
+
+    @property
+    def python(self) -> Path | None:
+        """The interpreter of its environment; None where that is not known, as for a wrapper script."""
+        return _interpreter(self.path) or (None if self.slug == OWN else self.path.with_name("python3"))
+
+    @property
+    def plain_version(self) -> str:
+        """Without what follows the plus."""
+        return self.version.partition("+")[0]
 
 
 @dataclass(frozen=True)
@@ -46,23 +61,89 @@ class Missing:
     mend: str
 
 
-def find(environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Engine | Missing:
-    """The engine to use, without running anything, so that a page may ask every time.
+@dataclass(frozen=True)
+class Found:
+    """A place for an engine: it works, or it is missing for a reason."""
 
-    `LLMOPS_VLLM` wins over what is installed. Only such a command of one's own that has no vLLM metadata
-    beside it is run, once, to learn its version; the answer is kept in `LLMOPS_DATA`.
+    slug: str
+    path: Path  # its folder, or the command of one's own
+    version: str  # as far as it is known without running anything
+    accelerator: Accelerator
+    engine: Engine | None
+    missing: Missing | None
+    installing: bool = False
+    removable: bool = False  # a person chose it, so a person may remove it
+    default: bool = False  # what an instance runs on that names no engine
+
+
+def find(environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Engine | Missing:
+    """The engine of an instance that names none: `LLMOPS_VLLM`, or what ./start.sh installed.
+
+    Where ./start.sh was told to install none, the newest one that a person chose.
     """
     root = root or ROOT
-    if own := environ.get("LLMOPS_VLLM"):
-        return _own_command(own, environ, root)
+    if command := environ.get("LLMOPS_VLLM"):
+        return _own(command, environ, root)
     folders = [folder(accelerator, environ, root) for accelerator in REQUIREMENTS]
     for candidate in folders:
         if engine := read(candidate):
             return engine
     for candidate in folders:
         if os.path.exists(candidate):
-            return _why_incomplete(candidate)
+            return why_incomplete(candidate)
+    chosen = [engine for name in _names(environ, root) if (engine := _chosen(home(environ, root) / name))]
+    if chosen:
+        return max(chosen, key=lambda engine: version_key(engine.version))
     return Missing("No engine is installed yet.", "Run ./start.sh; it installs one.")
+
+
+def every(environ: Mapping[str, str] = os.environ, root: Path | None = None) -> list[Found]:
+    """All engines of this host and those that are missing for a reason; the default one first, then the newest."""
+    found = {one.slug: one for one in _all(environ, root or ROOT)}
+    default = find(environ, root)
+    if isinstance(default, Engine):
+        known = found.get(default.slug)
+        found[default.slug] = _found(known.path if known else default.path, default, is_default=True)
+    ranks = {slug: (one.default, version_key(one.version), slug) for slug, one in found.items()}
+    return [found[slug] for slug in sorted(found, key=lambda slug: ranks[slug], reverse=True)]
+
+
+def choose(
+    name: str | None = None, environ: Mapping[str, str] = os.environ, root: Path | None = None
+) -> Engine | Missing:
+    """The engine that a configuration names by version, slug or path; without a name the default one."""
+    if not name:
+        return find(environ, root)
+    known = every(environ, root)
+    named = [one for one in known if name in (one.slug, str(one.path), _path_of(one))]
+    named = named or [one for one in known if name in (one.version, one.version.partition("+")[0])]
+    for one in named:
+        if one.engine:
+            return one.engine
+    if named and named[0].missing:
+        return named[0].missing
+    working = [one.engine for one in known if one.engine]
+    if not working:
+        return Missing(
+            f"There is no engine {name} on this host, nor any other.", "Run ./start.sh; it installs one."
+        )
+    return Missing(f"There is no engine {name} on this host.", f"Choose another one: {listed(working)}.")
+
+
+def choices(environ: Mapping[str, str] = os.environ, root: Path | None = None) -> list[tuple[str, Engine]]:
+    """The engines that work, each with the name under which a configuration keeps it."""
+    working = [one.engine for one in every(environ, root) if one.engine]
+    return [(name_of(engine, working), engine) for engine in working]
+
+
+def name_of(engine: Engine, among: list[Engine]) -> str:
+    """What a configuration keeps: the version, or the slug where another engine has the same one."""
+    shared = sum(one.version == engine.version for one in among) > 1 or engine.version == own_command.UNKNOWN
+    return engine.slug if shared else engine.version
+
+
+def listed(working: list[Engine]) -> str:
+    return ", ".join(name_of(engine, working) for engine in working)
 
 
 def home(environ: Mapping[str, str], root: Path | None = None) -> Path:
@@ -89,29 +170,34 @@ def lock_file(folder: Path) -> Path:
 
 def read(folder: Path) -> Engine | None:
     """The engine in a folder, or None unless its installation was finished and its files still stand."""
-    facts = _json(folder / MARKER)
+    facts = json_files.read(folder / MARKER)
     if not facts:
         return None
-    engine = Engine(Path(facts["path"]), facts["version"], facts["accelerator"])
+    engine = Engine(Path(facts["path"]), facts["version"], facts["accelerator"], folder.name)
     # The environment's `python3` links to the Python that made it, which an upgrade of the system can remove.
     whole = os.access(engine.path, os.X_OK) and os.path.exists(engine.path.with_name("python3"))
     return engine if whole else None
 
 
-def _why_incomplete(folder: Path) -> Missing:
-    if _held(lock_file(folder)):
+def why_incomplete(folder: Path) -> Missing:
+    """Why `read` finds no engine in a folder that is there."""
+    chosen = CHOSEN.fullmatch(folder.name)
+    if held(lock_file(folder)):
         return Missing("The engine is being installed right now.", "It is here as soon as that has finished.")
-    if failure := _json(folder / FAILURE):
+    if failure := json_files.read(folder / FAILURE):
         return Missing(failure["reason"], failure["mend"])
     if (folder / MARKER).exists():
+        anew = "Install it again." if chosen else "Run ./start.sh again; it installs the engine anew."
         return Missing(
-            "The installed engine no longer runs: its files, or the Python that made it, are gone.",
-            "Run ./start.sh again; it installs the engine anew.",
+            "The installed engine no longer runs: its files, or the Python that made it, are gone.", anew
         )
-    return Missing("The engine's installation was cut off before it had finished.", AGAIN)
+    return Missing(
+        "The engine's installation was cut off before it had finished.", TRY_AGAIN if chosen else AGAIN
+    )
 
 
-def _held(path: Path) -> bool:
+def held(path: Path) -> bool:
+    """Whether somebody holds this lock file."""
     try:
         with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -122,69 +208,72 @@ def _held(path: Path) -> bool:
     return False
 
 
-def _own_command(command: str, environ: Mapping[str, str], root: Path) -> Engine | Missing:
-    mend = "Correct LLMOPS_VLLM, or unset it to have ./start.sh install an engine."
-    given = os.path.expanduser(command)
-    found = shutil.which(given, path=environ.get("PATH"))
-    if not found:
-        fault = "cannot be executed" if os.path.exists(given) else "does not exist"
-        return Missing(f"LLMOPS_VLLM names {command}, which {fault}.", mend)
-    path = Path(found).absolute()
-    version = _version_beside(path) or _version_told(path, environ, root)
-    return Engine(path, version, "cpu" if "+cpu" in version else "cuda")
+def version_key(version: str) -> tuple[int, ...]:
+    """For sorting: the numbers of a version, one that is not known first."""
+    return tuple(int(number) for number in re.findall(r"\d+", version.partition("+")[0])[:6])
 
 
-def _version_beside(path: Path) -> str | None:
-    """The version by the package metadata of the environment that the command stands in, if there is one."""
-    prefix = path.resolve().parent.parent
-    for metadata in sorted(prefix.glob("lib/python*/site-packages/vllm-*.dist-info")):
-        version = metadata.name.removeprefix("vllm-").removesuffix(".dist-info")
-        on_cpu = any(metadata.parent.glob("torch-*+cpu.dist-info")) and "+" not in version
-        return f"{version}+cpu" if on_cpu else version
-    return None
+def _own(command: str, environ: Mapping[str, str], root: Path) -> Engine | Missing:
+    found = own_command.find(command, environ, root / (environ.get("LLMOPS_DATA") or "var"))
+    if isinstance(found, str):
+        mend = "Correct LLMOPS_VLLM, or unset it to have ./start.sh install an engine."
+        return Missing(f"LLMOPS_VLLM names {command}, which {found}.", mend)
+    accelerator: Accelerator = "cpu" if "+cpu" in found.version else "cuda"
+    version = found.version or own_command.UNKNOWN
+    return Engine(found.path, version, accelerator, OWN, asking=not found.version)
 
 
-def _version_told(path: Path, environ: Mapping[str, str], root: Path) -> str:
-    """What the command says of itself: it is run once, and again only after it changed."""
-    data = root / (environ.get("LLMOPS_DATA") or "var")
-    kept = data / "engine-version.json"
-    known = _json(kept)
-    key = f"{path} {path.stat().st_mtime_ns}"
-    if key in known:
-        return str(known[key])
-    version = _ask_version(path, environ) or "unknown"
-    data.mkdir(parents=True, exist_ok=True)
-    write_json(kept, {key: version})
-    return version
+def _all(environ: Mapping[str, str], root: Path) -> Iterator[Found]:
+    if command := environ.get("LLMOPS_VLLM"):
+        yield _found(Path(command), _own(command, environ, root))
+    for name in _names(environ, root):
+        place = home(environ, root) / name
+        yield _found(place, read(place) or why_incomplete(place))
 
 
-def _ask_version(path: Path, environ: Mapping[str, str]) -> str | None:
+def _names(environ: Mapping[str, str], root: Path) -> list[str]:
+    """Of the folders of engines, also of those whose installation has only just begun."""
     try:
-        done = subprocess.run(
-            [str(path), "--version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=VERSION_TIMEOUT,
-            env={name: environ[name] for name in ENVIRONMENT if name in environ},
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
+        with os.scandir(home(environ, root)) as entries:
+            there = [(entry.name, entry.is_dir()) for entry in entries if SLUG.fullmatch(entry.name)]
+    except OSError:  # absent, or out of reach
+        return []
+    names = {name for name, is_folder in there if is_folder}
+    locks = {
+        name.removesuffix(".lock") for name, is_folder in there if not is_folder and name.endswith(".lock")
+    }
+    return sorted(names | {name for name in locks - names if held(home(environ, root) / f"{name}.lock")})
+
+
+def _found(place: Path, outcome: Engine | Missing, *, is_default: bool = False) -> Found:
+    if isinstance(outcome, Engine):
+        facts = (outcome.slug, place, outcome.version, outcome.accelerator, outcome, None)
+        removable = CHOSEN.fullmatch(outcome.slug) is not None
+        return Found(*facts, held(lock_file(place)) if removable else False, removable, is_default)
+    match = SLUG.fullmatch(place.name)
+    chosen = CHOSEN.fullmatch(place.name)
+    version = json_files.read(place / MARKER).get("version") or (chosen[1] if chosen else "")
+    accelerator: Accelerator = "cpu" if match and match[1] == "cpu" else "cuda"
+    slug = place.name if match else OWN
+    return Found(slug, place, version, accelerator, None, outcome, held(lock_file(place)), chosen is not None)
+
+
+def _chosen(place: Path) -> Engine | None:
+    return read(place) if CHOSEN.fullmatch(place.name) else None
+
+
+def _path_of(one: Found) -> str:
+    return str(one.engine.path) if one.engine else ""
+
+
+def _interpreter(command: Path) -> Path | None:
+    """The Python by the first line of a script, or by the second where pip found the first too long."""
+    try:
+        with command.open("rb") as file:
+            start = file.read(1024)
+    except OSError:
         return None
-    words = done.stdout.split()
-    return words[-1] if words else None
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write all of it or nothing: a reader never meets half a file."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(content, indent=2) + "\n")
-    draft.replace(path)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):  # absent, out of reach, or cut off in the middle: all mean "not there"
-        return {}
-    return content if isinstance(content, dict) else {}
+    found = re.match(rb"#!(/[^\n ]*/python[\d.]*)\s*\n", start)
+    found = found or re.match(rb"""#!/bin/sh\n'''exec' "?(/[^\n"]*/python[\d.]*)"? """, start)
+    path = Path(os.fsdecode(found[1])) if found else None
+    return path if path and os.access(path, os.X_OK) else None

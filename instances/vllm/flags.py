@@ -21,6 +21,7 @@ from instances.vllm.refusals import (
     NESTED,
     OURS,
     OVERRIDES,
+    PROPOSER,
     REFUSED,
     REFUSED_ENVIRONMENT,
     SHORT,
@@ -98,6 +99,8 @@ def _refused_value(base: str, value: Any) -> str | None:
         return _refused_override(_parsed(value))
     if base.startswith("distributed-e") and value not in EXECUTORS:
         return f"distributed-executor-backend may be {' or '.join(EXECUTORS)}; others load code or use Ray."
+    if base.startswith("spec-m") and _is_proposer(value):
+        return f"{base} {PROPOSER}."
     for flag, keys in NESTED.items():
         if not (base == flag or flag.startswith(base)):
             continue
@@ -109,7 +112,26 @@ def _refused_value(base: str, value: Any) -> str | None:
                 return f"{flag}.{key} {reason}."
         if flag == "compilation-config" and config.get("backend", "") not in COMPILERS:
             return f"compilation-config.backend {CODE}it imports a Python object by name."
+        if flag == "speculative-config" and (
+            _is_proposer(config.get("method")) or _is_proposer(config.get("model"))
+        ):
+            return f"speculative-config {PROPOSER}."
+        inductor = config.get("inductor_compile_config")
+        if (
+            flag == "compilation-config"
+            and isinstance(inductor, Mapping)
+            and any("." in key for key in inductor)
+        ):
+            return f"compilation-config.inductor_compile_config {CODE}keys with a dot name programs to run."
     return None
+
+
+def _is_proposer(value: Any) -> bool:
+    """vLLM takes a dotted name without a slash for a Python class that drafts, and so does its own method name."""
+    if not isinstance(value, str):
+        return False
+    parts = value.strip().split(".")
+    return value.strip() == "custom_class" or (len(parts) > 1 and all(part.isidentifier() for part in parts))
 
 
 def _refused_override(overrides: Any) -> str | None:

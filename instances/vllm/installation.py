@@ -1,68 +1,23 @@
 """The steps that make an engine's environment; each can be cut off at any moment and taken up again."""
 
 import datetime
-import platform
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from instances.vllm import engines
-from instances.vllm.engines import AGAIN, Accelerator, Engine
-from instances.vllm.progress import Progress, pip_detail
+from instances.vllm import engines, failures, json_files, resolution
+from instances.vllm.engines import Accelerator, Engine
+from instances.vllm.failures import Failed
+from instances.vllm.progress import Progress
 
 NEEDED: dict[Accelerator, int] = {"cpu": 4 * 10**9, "cuda": 20 * 10**9}  # bytes: the result and pip's copies
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 VERSION = re.compile(r"^\d+\.\d+\S*$", re.MULTILINE)
-# What pip's output means; the first that fits counts.
-CAUSES: tuple[tuple[str, str, str], ...] = (
-    (
-        r"No space left on device",
-        "the disk is full",
-        "Free some space, or set LLMOPS_ENGINES to a folder on a larger disk.",
-    ),
-    (
-        r"Permission denied|Read-only file system",
-        "a folder cannot be written",
-        "Mend its permissions, or set LLMOPS_ENGINES to a folder of yours.",
-    ),
-    (
-        r"CERTIFICATE_VERIFY_FAILED",
-        "the certificate of the package index is not trusted",
-        "Set PIP_CERT to the certificates of your network.",
-    ),
-    (
-        r"Failed to establish a new connection|connection broken by|Temporary failure in name resolution"
-        r"|Max retries exceeded|Read timed out|ProxyError|IncompleteRead",
-        "the package index could not be reached",
-        "Check the network or the proxy.",
-    ),
-    (
-        r"HTTP error \d+",
-        "the package index refused a file",
-        "Try again later, or set PIP_INDEX_URL to another index.",
-    ),
-    (
-        r"No matching distribution found",
-        f"a package is not offered for Python {platform.python_version()} on {platform.machine()}",
-        "Use another Python (3.11 to 3.13), or set LLMOPS_VLLM to a vLLM of your own.",
-    ),
-)
-
-
-class Failed(Exception):
-    """An attempt gave up; carries what happened and how to mend it, in sentences."""
-
-    def __init__(self, reason: str, mend: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.hint = mend
-        self.mend = f"{mend} {AGAIN}".lstrip()
 
 
 @dataclass
@@ -75,11 +30,13 @@ class Installation:
 
     folder: Path
     accelerator: Accelerator
-    requirements: Path
+    requirements: Path  # the lock file; for a version that has none, where its packages are written down
     python: Path  # makes the environment
     environ: dict[str, str]
     lock: IO[str]
     log: Path
+    version: str = ""  # of an engine without a lock file
+    progress: Progress = field(default_factory=Progress)
 
     def run(self) -> Engine:
         """Do what is left to do. Raises Failed, and OSError when the disk refuses."""
@@ -88,7 +45,7 @@ class Installation:
         self._check_disk(done)
         (self.folder / engines.FAILURE).unlink(missing_ok=True)
         plan = self._plan()
-        self.progress = Progress(len(plan) + 1)
+        self.progress.steps = len(plan) + 1
         for name, (words, step) in plan.items():
             with self.progress.step(words):
                 if name not in done:
@@ -98,7 +55,7 @@ class Installation:
         with self.progress.step("does it answer?"):
             version = self._version()
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
-        engine = Engine(self.folder / "bin/vllm", version, self.accelerator)
+        engine = Engine(self.folder / "bin/vllm", version, self.accelerator, self.folder.name)
         facts = {
             "path": str(engine.path),
             "version": engine.version,
@@ -106,12 +63,14 @@ class Installation:
             "installed_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - began),
         }
-        engines.write_json(self.folder / engines.MARKER, facts)
+        json_files.write(self.folder / engines.MARKER, facts)
         return engine
 
     def _plan(self) -> dict[str, tuple[str, Callable[[], None]]]:
+        chosen = {"resolution": ("what it needs", self._resolution)} if self.version else {}
         for_both = {
             "environment": ("an environment", self._environment),
+            **chosen,
             "packages": ("packages", self._packages),
         }
         for_cpu = {
@@ -135,11 +94,54 @@ class Installation:
             raise Failed(
                 f"The engine needs {needed / 10**9:.0f} GB of disk, but {self.folder.parent} has only "
                 f"{free / 10**9:.1f} GB free.",
-                "Free some space, or set LLMOPS_ENGINES to a folder on a larger disk.",
+                failures.SPACE,
             )
 
     def _environment(self) -> None:
         self._command([str(self.python), "-m", "venv", "--clear", str(self.folder)])
+
+    def _resolution(self) -> None:
+        """Find out which packages a version without a lock file needs; kept, so that it is done once."""
+        if self.requirements.exists():
+            return
+        package = f"{resolution.PACKAGE[self.accelerator]}=={self.version}"
+        if self.accelerator == "cuda":  # pip finds out by itself, on the way
+            pins = [package]
+        else:
+            pins = self._resolved(package)
+        self._versions()
+        draft = self.requirements.with_name(f"{self.requirements.name}.new")
+        draft.write_text("\n".join(pins) + "\n")
+        draft.replace(self.requirements)
+
+    def _versions(self) -> None:
+        """Ask what else there is, for the next person who chooses. An old pip cannot tell."""
+        index = [str(self.folder / "bin/python"), "-m", "pip", "index", "versions"]
+        try:
+            said = self._command([*index, resolution.PACKAGE[self.accelerator]])
+        except Failed:
+            return
+        resolution.keep_versions(self.folder.parent, self.accelerator, said)
+
+    def _resolved(self, package: str) -> list[str]:
+        """First what the wheel itself says of torch, then all packages, with torch as its build for CPUs."""
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        report = temporary / "report.json"
+        look = ["--dry-run", "--ignore-installed", "--report", str(report)]
+        self._pip(*look, "--no-deps", package)
+        torch = resolution.torch_pin(report)
+        if not torch:
+            raise Failed(f"{package} does not say which PyTorch it needs.", "Choose another version.")
+        resolution.stand_ins(temporary / "stand-ins")
+        everything = [*look, "--find-links", str(temporary / "stand-ins"), package, torch]
+        try:
+            self._pip(*everything)
+        except Failed as failure:
+            if failure.unoffered != torch:
+                raise
+            self._pip(*everything, "--extra-index-url", CPU_INDEX)
+        return resolution.pins(report)
 
     def _packages(self) -> None:
         if self.accelerator == "cuda":
@@ -182,7 +184,7 @@ class Installation:
             reason = failure.reason.replace(
                 "installation failed", "packages are there, but it does not start"
             )
-            raise Failed(reason, failure.hint) from failure
+            raise Failed(reason, failure.mend) from failure
         versions: list[str] = VERSION.findall(said)
         return versions[-1] if versions else "unknown"
 
@@ -204,6 +206,7 @@ class Installation:
         However this process is asked to end, the command ends too. Should it be killed outright, the command
         goes on holding the lock, so that nobody installs into the same folder beside it.
         """
+        self.progress.command()
         with self.log.open("ab") as log:
             log.write(f"$ {' '.join(argv)}\n".encode())
             log.flush()
@@ -218,28 +221,19 @@ class Installation:
             )
         try:
             while child.poll() is None:
-                self.progress.update(pip_detail(self._said(start), packages))
+                self.progress.update(self._said(start), packages)
                 time.sleep(0.1)
         finally:
             if child.returncode is None:
                 child.kill()
                 child.wait()
         said = self._said(start)
+        self.progress.update(said, packages)
         if child.returncode not in fine:
-            raise _cause(said, child.returncode)
+            raise failures.cause(said, child.returncode)
         return said
 
     def _said(self, start: int) -> str:
         with self.log.open("rb") as log:
             log.seek(start)
             return log.read().decode(errors="replace")
-
-
-def _cause(said: str, code: int) -> Failed:
-    for pattern, cause, mend in CAUSES:
-        if re.search(pattern, said):
-            return Failed(f"The engine's installation failed: {cause}.", mend)
-    if code < 0:
-        return Failed(f"The engine's installation failed: {signal.Signals(-code).name} ended it.")
-    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), f"exit code {code}")
-    return Failed(f"The engine's installation failed: {last.removeprefix('ERROR: ').rstrip('.')}.")

@@ -108,7 +108,9 @@ NESTED: dict[str, dict[str, str]] = {
         "cache_dir": FILES + "it writes wherever it says",
     },
     "structured-outputs-config": {"reasoning_parser_plugin": CODE + "it imports a Python file"},
+    "speculative-config": {},  # judged by its values
 }
+PROPOSER = CODE + "a dotted name without a slash imports a Python class"
 COMPILERS = ("", "inductor", "eager")  # another compilation backend is the name of a Python object
 
 # hf-overrides changes any key of the model's configuration; people need these, with plain values.

@@ -32,7 +32,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[engines.Engine | engine
     """There is an engine for CPUs; called with another one, there is that."""
 
     def found(wanted: engines.Engine | engines.Missing) -> None:
-        monkeypatch.setattr(engines, "find", lambda: wanted)
+        monkeypatch.setattr(engines, "find", lambda *_: wanted)
 
     found(ENGINE)
     return found

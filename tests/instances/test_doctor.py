@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def data(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings.LLMOPS_DATA = tmp_path
-    monkeypatch.setattr(engines, "find", lambda: engines.Engine(FAKE_VLLM, "0.32.0+cpu", "cpu"))
+    monkeypatch.setattr(engines, "find", lambda *_: engines.Engine(FAKE_VLLM, "0.32.0+cpu", "cpu"))
     return tmp_path
 
 
@@ -46,9 +46,9 @@ def test_an_engine_that_answers_is_fine_and_one_that_does_not_is_told(
     broken = tmp_path / "vllm"
     broken.write_text("#!/bin/sh\necho 'no such library' >&2\nexit 3\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(engines, "find", lambda: engines.Engine(broken, "1", "cpu"))
+    monkeypatch.setattr(engines, "find", lambda *_: engines.Engine(broken, "1", "cpu"))
     assert "bad:" in words("engine") and "no such library" in words("engine")
-    monkeypatch.setattr(engines, "find", lambda: engines.Missing("No engine.", "Run ./start.sh."))
+    monkeypatch.setattr(engines, "find", lambda *_: engines.Missing("No engine.", "Run ./start.sh."))
     assert words("engine") == "bad: No engine. Run ./start.sh."
 
 

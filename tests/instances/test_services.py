@@ -96,7 +96,7 @@ def test_removing_what_runs_hides_it_only_when_it_is_gone(mia: User) -> None:
 
 def test_a_revision_is_made_only_of_a_change(mia: User) -> None:
     instance = deploy(mia)
-    same = {"served_name": "a", "restart_policy": "never"}
+    same = {"served_name": instance.served_name, "restart_policy": instance.restart_policy}
     services.revise_instance(actor=mia, instance=instance, config={"model": "x/y"}, **same)
     assert instance.revisions.count() == 1
     services.revise_instance(actor=mia, instance=instance, config={"model": "x/z"}, **same)

@@ -61,6 +61,6 @@ def host(mia: User, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first = 32_100 + 200 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 3)
     settings.LAUNCH_PORTS = range(first, first + 200)
     monkeypatch.setattr(
-        engines, "find", lambda: engines.Engine(Path("/opt/vllm/bin/vllm"), "0.32.0+cpu", "cpu")
+        engines, "find", lambda *_: engines.Engine(Path("/opt/vllm/bin/vllm"), "0.32.0+cpu", "cpu")
     )
     return Host(mia)

@@ -44,7 +44,7 @@ def cuda(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     from pathlib import Path
 
     engine = engines.Engine(Path("/opt/vllm/bin/vllm"), "0.33.0", "cuda")
-    monkeypatch.setattr(engines, "find", lambda: engine)
+    monkeypatch.setattr(engines, "find", lambda *_: engine)
 
 
 # ------------------------------------------------------------ starts

@@ -274,7 +274,7 @@ def test_without_an_engine_the_launch_says_what_is_missing(
     from instances.vllm import engines
 
     monkeypatch.setattr(
-        engines, "find", lambda: engines.Missing("No engine is installed yet.", "Run ./start.sh.")
+        engines, "find", lambda *_: engines.Missing("No engine is installed yet.", "Run ./start.sh.")
     )
     host.deploy()
     launch = host.step()

@@ -1,0 +1,35 @@
+"""Whether the files of a configuration's model are on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+
+from .catalog import cache
+from .catalog.origins import Origin, origin_of
+
+# Flags that may name files of another repository.
+ELSEWHERE = ("tokenizer", "hf-config-path", "speculative-config", "generation-config", "lora-modules")
+
+
+def origin(config: Mapping[str, Any]) -> Origin:
+    return origin_of(str(config["model"]), settings.LLMOPS_DATA / "models")
+
+
+def is_here(config: Mapping[str, Any]) -> bool:
+    """All of them. A path of nobody's is judged by the engine that is to read it."""
+    found = origin(config)
+    if found.kind == "local":
+        return True
+    if found.kind == "hub":
+        revision = (config.get("args") or {}).get("revision")
+        return cache.snapshot(settings.HF_CACHE, found.id, revision) is not None
+    return found.folder is not None and cache.is_complete(found.folder)
+
+
+def needs_no_hub(config: Mapping[str, Any]) -> bool:
+    """Whether its engine can be told to ask no hub at all, which spares it the waiting for a bad network."""
+    from_elsewhere = any((config.get("args") or {}).get(name) is not None for name in ELSEWHERE)
+    return not from_elsewhere and origin(config).kind != "local" and is_here(config)
