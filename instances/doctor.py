@@ -25,7 +25,7 @@ from .launchers import processes
 from .launchers.local import LocalLauncher
 from .models import Instance, Launch
 from .supervisor import ports
-from .vllm import engines
+from .vllm import engines, own_command
 
 Mark = Literal["ok", "warn", "bad"]
 GIB = 2**30
@@ -64,7 +64,7 @@ def _engine() -> Iterator[Finding]:
     if isinstance(engine, engines.Missing):
         yield Finding("bad", engine.reason, engine.mend)
         return
-    environment = {name: os.environ[name] for name in engines.ENVIRONMENT if name in os.environ}
+    environment = {name: os.environ[name] for name in own_command.ENVIRONMENT if name in os.environ}
     try:
         done = subprocess.run(
             [str(engine.path), "--version"],

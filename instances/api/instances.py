@@ -10,12 +10,12 @@ from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
 from pydantic import Field
 
-from instances import services
-from instances.configuration import body_of, clean_configuration
+from instances import fit_refusal, services
+from instances.configuration import ConfigurationError, body_of, clean_configuration
 from instances.logs import store
 from instances.models import Instance, Launch, Revision
 
-from .shapes import DeployBody, Json, user_of, utc
+from .shapes import DeployBody, Json, Refusal, WrongFields, user_of, utc
 
 models = Router(tags=["models"])
 
@@ -66,9 +66,17 @@ def _instance(instance_id: int) -> Instance:
 # ---------------------------------------------------------------- instances
 
 
-@models.post("/deploy", response={201: Json})
-def deploy(request: HttpRequest, body: DeployBody) -> tuple[int, Json]:
-    wanted = clean_configuration(body.model_dump(exclude_unset=True), user=user_of(request))
+@models.post("/deploy", response={201: Json, 409: Refusal, 422: WrongFields})
+def deploy(request: HttpRequest, body: DeployBody, force: bool = False) -> tuple[int, Json]:
+    """Make an instance and, unless `start` is false, have it run.
+
+    422 names each wrong field, also where the model cannot fit; `force` starts it all the same, for those who may.
+    409 when as many instances should run as this console allows: nothing is saved.
+    """
+    user = user_of(request)
+    wanted = clean_configuration(body.model_dump(exclude_unset=True), user=user)
+    if unfit := fit_refusal.refusals(wanted, user=user, force=force):
+        raise ConfigurationError(unfit)
     instance = services.deploy_instance(
         actor=user_of(request),
         name=wanted.name,
@@ -90,7 +98,7 @@ def get_instance(request: HttpRequest, instance_id: int) -> Json:
     return instance_json(request, _instance(instance_id))
 
 
-@models.patch("/{int:instance_id}")
+@models.patch("/{int:instance_id}", response={200: Json, 404: Refusal, 422: WrongFields})
 def revise(request: HttpRequest, instance_id: int, body: DeployBody) -> Json:
     """A new revision of what is given; the rest stays. What runs goes on until it is restarted."""
     instance = _instance(instance_id)

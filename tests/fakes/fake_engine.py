@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tests.fakes import fake_http, fake_output
 from tests.fakes.fake_output import log, write
@@ -111,9 +112,25 @@ def _parser() -> Parser:
             parser.add_argument(*names, action="store_true")
         elif names[0] in CHOICES:
             parser.add_argument(*names, choices=CHOICES[names[0]])
+        elif names[0] == "--compilation-config":
+            parser.add_argument(*names, type=_compilation)
         else:
             parser.add_argument(*names, nargs={"one": None, "several": "+", "optional": "?"}[kind])
     return parser
+
+
+def _compilation(text: str) -> Any:
+    """vLLM reads the JSON of its configurations into dataclasses while it parses its command line."""
+    given = json.loads(text)
+    ops = given.get("custom_ops", [])
+    if not isinstance(ops, list):
+        shown = f"input_value={ops!r}, input_type={type(ops).__name__}"
+        raise argparse.ArgumentTypeError(
+            "1 validation error for CompilationConfig\ncustom_ops\n"
+            f"  Input should be a valid array [type=list_type, {shown}]\n"
+            "    For further information visit https://errors.pydantic.dev/2.14/v/list_type\n"
+        )
+    return given
 
 
 def _normal(argv: list[str]) -> list[str]:

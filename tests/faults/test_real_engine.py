@@ -70,14 +70,16 @@ def chat(console: Console, **options: Any) -> httpx.Response:
 
 
 def test_row_13_a_flag_and_a_model_that_the_real_engine_refuses(real: Console) -> None:
-    flag = deploy(real, "flag", args={"no-such-flag": 1})
+    flag = deploy(real, "flag", args={"compilation-config": {"custom_ops": 5}})
     folder = real.data / "models" / "empty"
     folder.mkdir(parents=True)
     model = deploy(real, "model", model=str(folder))
     refused = real.reaches(flag, "error", within=START)
-    assert "does not know --no-such-flag" in refused["launch"]["error"] and refused["restart"] is None
+    assert (
+        "CompilationConfig does not know a name" in refused["launch"]["error"] and refused["restart"] is None
+    )
     assert refused["launch"]["exit_code"] == 2
-    assert "error: unrecognized arguments: --no-such-flag" in page(real, f"/instances/{flag}/")
+    assert "error: argument --compilation-config/-cc: 1 validation error" in page(real, f"/instances/{flag}/")
     missing = real.reaches(model, "error", within=START)
     assert missing["restart"] is None and missing["launch"]["exit_code"] == 1
     assert "model" in missing["launch"]["error"].lower() and len(launches(real, model)) == 1

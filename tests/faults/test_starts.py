@@ -126,21 +126,34 @@ def test_row_12_a_crash_loop_backs_off_and_stop_ends_it(host: Console) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "words", "advice"),
+    ("args", "words"),
     [
-        ("flag", {"args": {"no-such-flag": 1}}, "does not know --no-such-flag", "Remove it"),
-        ("value", {"args": {"scheduling-policy": "lifo"}}, "lifo", "Choose one of"),
+        ({"no-such-flag": 1}, "There is no flag --no-such-flag in vLLM"),
+        ({"scheduling-policy": "lifo"}, "Choose one of: fcfs, priority."),
     ],
 )
-def test_row_13_what_the_engine_refuses_is_final_in_its_own_words(
-    host: Console, name: str, body: dict[str, Any], words: str, advice: str
+def test_row_13_what_the_engine_would_refuse_is_refused_before_a_start(
+    host: Console, args: dict[str, Any], words: str
 ) -> None:
-    instance_id = deploy(host, f"refused-{name}", **body)
+    body = {"name": "never", "preset": "tiny-demo", "args": args}
+    answer = host.api("POST", "/api/models/deploy", json=body)
+    assert answer.status_code == 422, answer.text
+    (wrong,) = answer.json()["detail"]
+    assert wrong["field"] == "args" and words in wrong["message"]
+    assert "never" not in [instance["name"] for instance in host.api("GET", "/api/models/list").json()]
+
+
+def test_row_13_what_only_the_engine_knows_to_be_wrong_is_final_in_its_own_words(host: Console) -> None:
+    instance_id = deploy(host, "refused", args={"compilation-config": {"custom_ops": 5}})
     found = host.reaches(instance_id, "error")
-    assert words in found["launch"]["error"] and found["launch"]["exit_code"] == 2
-    assert found["restart"] is None and len(launches(host, instance_id)) == 1
+    assert "CompilationConfig does not know a name" in found["launch"]["error"]
+    assert (
+        found["launch"]["exit_code"] == 2
+        and found["restart"] is None
+        and len(launches(host, instance_id)) == 1
+    )
     text = page(host, f"/instances/{instance_id}/")
-    assert advice in text and "error: " in text
+    assert "--compilation-config" in text and "error: " in text
 
 
 def test_row_13_a_model_that_is_not_there_is_final(host: Console) -> None:

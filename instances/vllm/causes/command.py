@@ -131,6 +131,13 @@ COMMAND: tuple[Cause, ...] = (
         change=_json_change,
     ),
     Cause(
+        "unfit-setting",
+        (r"error: argument (?P<flag>[^\s:]+): \d+ validation errors? for (?P<what>\w+)$",),
+        "{flag} was not accepted: {what} does not know a name in it, or cannot have a value in it.",
+        "The lines after this one in the log name it: correct it, or remove the flag.",
+        final=True,
+    ),
+    Cause(
         "bad-value",
         (r"error: argument (?P<flag>[^\s:]+): (?P<why>.+)",),
         "{flag} was not accepted: {why}.",
