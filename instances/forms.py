@@ -10,6 +10,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.urls import reverse_lazy
 from django.utils.html import format_html
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
@@ -94,6 +95,18 @@ def _text(**attributes: Any) -> forms.TextInput:
     return forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", **attributes})
 
 
+# The browser's own list of suggestions, read anew while a name is typed.
+SUGGESTED = {
+    "list": "model-names",
+    "hx-get": reverse_lazy("model-names"),
+    "hx-trigger": "focus once, input changed delay:300ms",
+    "hx-target": "#model-names",
+    "hx-swap": "innerHTML",
+    "hx-include": "this",
+    "hx-sync": "this:replace",
+}
+
+
 class ChosenGpus(forms.TextInput):
     """A list in one line, or a box for each GPU: what was ticked comes as several values."""
 
@@ -123,7 +136,9 @@ class DeployForm(forms.Form):
     submission = forms.UUIDField(required=False, initial=uuid.uuid4, widget=forms.HiddenInput)
     name = forms.CharField(label=_("Name"), required=False, widget=_text(maxlength=63))
     model = forms.CharField(
-        label=_("Model"), required=False, widget=_text(placeholder="Qwen/Qwen3-8B", maxlength=500)
+        label=_("Model"),
+        required=False,
+        widget=_text(placeholder="Qwen/Qwen3-8B", maxlength=500, **SUGGESTED),
     )
     max_model_len = forms.CharField(
         label=_("Context length"),

@@ -14,11 +14,12 @@ from django.http import QueryDict
 from monitoring.cards import SystemCards
 from monitoring.sampler import Readings
 
-from . import cards, fit_history, history, log_card, recent
+from . import cards, fit_history, history, log_card, recent, shelf
 from .log_card import Ask
 from .models import DesiredState, Instance, Launch
 from .query import number_in
 
+KINDS = ("dashboard", "instance", "launch", "models")  # pages of which more than the sidebar lives
 TABS = ("overview", "logs", "metrics", "history", "configuration")
 Facts = dict[str, Any]
 
@@ -27,7 +28,7 @@ Facts = dict[str, Any]
 class Page:
     """Which page a live socket feeds; travels in the socket's address."""
 
-    kind: str = "other"  # dashboard, instance, launch, other
+    kind: str = "other"  # one of KINDS, or other
     show: str = "all"  # of the dashboard
     instance: int = 0
     tab: str = "overview"
@@ -40,7 +41,7 @@ class Page:
         show, tab = query.get("show", ""), query.get("tab", "")
         kind = query.get("page", "")
         return cls(
-            kind=kind if kind in ("dashboard", "instance", "launch") else "other",
+            kind=kind if kind in KINDS else "other",
             show=show if show in cards.SHOW else "all",
             instance=number_in(query.get("instance")),
             tab=tab if tab in TABS else "overview",
@@ -92,6 +93,23 @@ def launch(wanted: Launch) -> Facts:
     wanted.instance.last_launch = wanted
     facts: Facts = {"card": cards.Card(wanted.instance), "launch": wanted, "launch_number": number_of(wanted)}
     return facts | {"comparison": fit_history.compared(wanted)}
+
+
+def downloads() -> Facts:
+    return {"downloads": shelf.downloads()}
+
+
+def models() -> Facts:
+    """What is on this machine, and what is on its way."""
+    found = shelf.here()
+    return downloads() | {
+        "here": found,
+        "size": sum(one.size for one in found),
+        "free": shelf.free_space(),
+        "smollm2": shelf.smollm2_path(),
+        "has_smollm2": any(one.where == "package" and not one.missing for one in found),
+        "roots": settings.LLMOPS_MODEL_ROOTS,
+    }
 
 
 def log(launch: Launch | None, tab: str = "", ask: Ask | None = None) -> Facts:

@@ -25,8 +25,13 @@ def is_here(config: Mapping[str, Any]) -> bool:
         return True
     if found.kind == "hub":
         revision = (config.get("args") or {}).get("revision")
-        return cache.snapshot(settings.HF_CACHE, found.id, revision) is not None
-    return found.folder is not None and cache.is_complete(found.folder)
+        return cache.snapshot(settings.HF_CACHE, found.id, revision, wants_mistral(config)) is not None
+    return found.folder is not None and cache.is_complete(found.folder, mistral=wants_mistral(config))
+
+
+def wants_mistral(config: Mapping[str, Any]) -> bool:
+    """Whether it loads the weights in Mistral's own format, which some models have beside the usual ones."""
+    return (config.get("args") or {}).get("load-format") == "mistral"
 
 
 def needs_no_hub(config: Mapping[str, Any]) -> bool:

@@ -56,7 +56,7 @@ class Feed:
 
     @property
     def wants_readings(self) -> bool:
-        return self.page.kind != "other"
+        return self.page.kind in ("dashboard", "instance", "launch")
 
     def forget(self) -> None:
         """The page may have missed something: send all again, but for the log, which has its own socket."""
@@ -97,6 +97,8 @@ class Feed:
             yield from self._instance()
         if self.page.kind == "launch":
             yield from self._launch()
+        if self.page.kind == "models":
+            yield from self._models()
 
     def _sidebar(self, every: list[Card]) -> Part:
         facts = {"sidebar_instances": every, "sidebar_here": self.page.instance}
@@ -160,6 +162,13 @@ class Feed:
             yield Part("launch-head", self._draw("launch.html#head", facts))
             yield Part("launch-ending", self._draw("launch.html#ending", facts))
             yield self._log_state(launch)
+
+    def _models(self) -> Iterator[Part]:
+        facts = pages.downloads()
+        yield Part("downloads", self._draw("models.html#downloads", facts))
+        ended = tuple((one.job.pk, one.job.state) for one in facts["downloads"])
+        if self._sent.get("here") != ended:  # the disk is looked at again only when something came or went
+            yield Part("here", self._draw("models.html#here", pages.models()), ended)
 
     def _log_state(self, launch: Launch) -> Part:
         """The one word of a log's head that changes when its launch ends; the lines have their own socket."""

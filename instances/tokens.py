@@ -7,6 +7,7 @@ had never been given.
 from __future__ import annotations
 
 import base64
+import os
 import re
 from dataclasses import dataclass
 
@@ -63,6 +64,24 @@ def remove(*, actor: User, hub: str) -> None:
 
 def _record(actor: User, verb: str, hub: str) -> None:
     record_event(actor=actor, verb=verb, subject=f"hub:{hub}", subject_name=HUBS[hub].title)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Whether a hub's token is kept, and since when; never the token."""
+
+    hub: str
+    title: str
+    token: HubToken | None
+    is_given: bool  # to the console by its environment, which one that is kept takes the place of
+
+
+def kept() -> list[Kept]:
+    found = {token.hub: token for token in HubToken.objects.select_related("set_by")}
+    return [
+        Kept(name, hub.title, found.get(name), bool(os.environ.get(hub.variable)))
+        for name, hub in HUBS.items()
+    ]
 
 
 def value(hub: str) -> str:

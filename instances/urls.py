@@ -1,7 +1,7 @@
 from django.urls import path, re_path
 
 from .pages import TABS
-from .views import actions, dashboard, deploy, history, instance, revisions
+from .views import actions, dashboard, deploy, history, instance, models, revisions
 
 _tabs = "|".join(TABS[1:])
 
@@ -10,6 +10,11 @@ urlpatterns = [
     path("deploy/", deploy.deploy, name="deploy"),
     path("deploy/command/", deploy.command, name="deploy-command"),
     path("deploy/demo/", deploy.demo, name="deploy-demo"),
+    path("models/", models.models, name="models"),
+    path("models/names/", models.names, name="model-names"),
+    path("models/download/", models.download, name="model-download"),
+    path("models/downloads/<int:pk>/cancel/", models.cancel, name="model-download-cancel"),
+    path("models/token/<slug:hub>/", models.token, name="model-token"),
     path("history/", history.history, name="history"),
     path("instances/<int:pk>/", instance.instance, name="instance"),
     re_path(rf"^instances/(?P<pk>[0-9]+)/(?P<tab>{_tabs})/$", instance.instance, name="instance-tab"),

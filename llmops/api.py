@@ -12,7 +12,9 @@ from ninja.security import HttpBearer, SessionAuth
 
 from accounts.models import User
 from accounts.services import owner_of_key
+from instances.api.catalog import catalog
 from instances.api.instances import models
+from instances.api.jobs import jobs
 from instances.api.system import system
 from instances.api.tools import tools
 from instances.configuration import ConfigurationError
@@ -38,6 +40,8 @@ api = NinjaAPI(
     docs_decorator=login_required,
 )
 api.add_router("/system", system)
+api.add_router("/catalog", catalog)
+api.add_router("/jobs", jobs)
 api.add_router("/models", tools)
 api.add_router("/models", models)
 

@@ -68,6 +68,8 @@ def _model(job: Job) -> tuple[str, ...]:
     )
     if revision := job.options.get("revision"):
         fetch += ("--revision", str(revision))
+    if job.options.get("mistral"):
+        fetch += ("--mistral",)
     return (*fetch, "--to", str(origin.folder or settings.HF_CACHE))
 
 

@@ -4,15 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.services import record_event
 from instances import announce
+from instances.catalog.cache import is_revision
+from instances.catalog.origins import origin_of
+from instances.model_paths import OutsideRoots, resolve
 from instances.models import Job, JobKind, Launch
 
 VERBS = {JobKind.MODEL: "asked for the download of", JobKind.ENGINE: "asked for the installation of"}
 CANCELLED = {JobKind.MODEL: "cancelled the download of", JobKind.ENGINE: "cancelled the installation of"}
+
+
+class NotFetchable(ValueError):
+    """There is nothing to fetch by this name; carries a sentence."""
+
+
+def request_download(*, actor: User, model: str, revision: str = "") -> Job:
+    """The download of a model as configurations name it. Raises NotFetchable."""
+    if not model:
+        raise NotFetchable(_("Say which model, as Qwen/Qwen3-8B."))
+    try:
+        resolve(model)
+    except (OutsideRoots, ValueError) as wrong:  # also a path with a zero byte
+        raise NotFetchable(str(wrong)) from None
+    if origin_of(model, settings.LLMOPS_DATA / "models").kind == "local":
+        raise NotFetchable(
+            _("%(model)s is a folder of this machine: there is nothing to fetch.") % {"model": model}
+        )
+    if revision and not is_revision(revision):
+        raise NotFetchable(_("A revision is a branch, a tag or a commit."))
+    options = {"revision": revision} if revision else {}
+    return request_job(actor=actor, kind=JobKind.MODEL, subject=model, options=options)
 
 
 def request_job(

@@ -35,6 +35,8 @@ def why_to_wait(launch: Launch, engine: Engine) -> dict[str, Any]:
     newest = Job.objects.here().of(JobKind.MODEL, model).order_by("-pk").first()
     if newest is None or (not newest.is_open and newest.created < launch.created):
         options = {"engine": config.get("engine"), "revision": _flag(config, "revision")}
+        if presence.wants_mistral(config):
+            options["mistral"] = True
         newest = request_job(
             actor=launch.asked_by, kind=JobKind.MODEL, subject=model, options=options, launch=launch
         )

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.models import User
 from instances import fit_refusal, fitting, mending, offers, pages, services
+from instances.catalog.origins import name_of
 from instances.configuration import Configuration, body_of, body_of_revision, clean_configuration
 from instances.fit_card import Fit
 from instances.forms import DeployForm, initial_of
@@ -136,6 +137,8 @@ def _initial(request: HttpRequest, instance: Instance | None, change: dict[str, 
         body = body_of_revision(older) if older else body_of(source)
         name = re.sub(r"-\d+$", "", body["name"])
         return initial_of({**body, "name": Instance.objects.free_name(name), "port": None, "served_name": ""})
+    if model := request.GET.get("model", "")[:500]:
+        return initial_of({"model": model, "name": Instance.objects.free_name(name_of(model))})
     offered = Preset.objects.offered()
     preset = offered.filter(slug=slug).first() or offered.filter(slug=TINY_DEMO).first() or offered.first()
     if preset is None:
@@ -210,7 +213,7 @@ def _facts(request: HttpRequest, form: DeployForm) -> dict[str, Any]:
     if form.is_bound:
         picked, draft = form.data.get("preset", ""), form.draft()
     else:
-        picked = "" if form.instance or request.GET.get("copy") else form.initial.get("preset", "")
+        picked = "" if form.instance or request.GET.keys() & {"copy", "model"} else form.initial.get("preset", "")
         filled = {name: form[name].value() for name in form.fields} | {"restart": "on"}
         draft = DeployForm(filled, user=form.user, instance=form.instance).draft()
     preset = next((one for one in presets if one.slug == picked), None)

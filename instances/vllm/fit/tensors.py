@@ -83,6 +83,8 @@ def read(folder: Path) -> Tensors | None:
 def header_of(path: Path) -> dict[str, Any] | None:
     """The header of one safetensors file; None when it is not one."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return None
         with path.open("rb") as file:
             start = file.read(8)
             if len(start) < 8:
