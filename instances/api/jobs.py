@@ -77,7 +77,7 @@ def get_job(request: HttpRequest, job_id: int) -> Job:
 
 @jobs.delete("/{int:job_id}", response={202: JobAnswer, 403: Refusal, 404: Refusal})
 def cancel(request: HttpRequest, job_id: int) -> tuple[int, Job | dict[str, str]]:
-    """Ask for its end; what it has fetched stays, and the next one goes on from there. One that ended stays as it is."""
+    """Ask for its end. What it has fetched stays, and the next one goes on from there; one that ended stays."""
     job = get_object_or_404(Job, pk=job_id)
     if job.kind != JobKind.MODEL and not user_of(request).has_perm(MANAGE_ENGINES):
         return 403, {"detail": "Engines are managed by those who may: ask an administrator."}
