@@ -15,6 +15,7 @@ from accounts.services import owner_of_key
 from instances.api.catalog import catalog
 from instances.api.instances import models
 from instances.api.jobs import jobs
+from instances.api.revisions import revisions
 from instances.api.system import system
 from instances.api.tools import tools
 from instances.configuration import ConfigurationError
@@ -44,6 +45,7 @@ api.add_router("/catalog", catalog)
 api.add_router("/jobs", jobs)
 api.add_router("/models", tools)
 api.add_router("/models", models)
+api.add_router("/models", revisions)
 
 
 def _fields(request: HttpRequest, errors: dict[str, str]) -> HttpResponse:

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from instances import shelf
 from instances.catalog.scan import Here
 from instances.jobs.services import NotFetchable, request_download
-from instances.models import Job
+from instances.models import Job, Preset
 
 from .jobs import JobAnswer
 from .shapes import Json, Refusal, WrongFields, user_of
@@ -46,6 +46,19 @@ class HitAnswer(Schema):
     here: bool = Field(description="whether it is on this machine")
 
 
+class PresetAnswer(Schema):
+    """A configuration that was tried: deploy it by its slug."""
+
+    slug: str
+    title: str
+    family: str
+    summary: str
+    size: str = Field(description="of the weights, in words")
+    gpu_memory: int = Field(description="GB of one GPU that it was made for; 0: needs none")
+    gpus: int
+    configuration: Json
+
+
 class SearchQuery(Schema):
     q: str = Field(min_length=shelf.SHORTEST, max_length=200)
     source: Literal["huggingface", "modelscope"] = "huggingface"
@@ -62,6 +75,12 @@ class DownloadBody(Schema):
 def models(request: HttpRequest) -> list[Here]:
     """The models in the model roots and in the Hugging Face cache."""
     return shelf.here()
+
+
+@catalog.get("/presets", response=list[PresetAnswer])
+def presets(request: HttpRequest) -> list[Preset]:
+    """What the deploy form offers."""
+    return list(Preset.objects.offered())
 
 
 @catalog.get("/search", response={200: list[HitAnswer], 422: WrongFields, 502: Refusal})

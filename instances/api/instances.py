@@ -13,7 +13,7 @@ from pydantic import Field
 from instances import fit_refusal, services
 from instances.configuration import ConfigurationError, body_of, clean_configuration
 from instances.logs import store
-from instances.models import Instance, Launch, Revision
+from instances.models import Instance, Launch
 
 from .shapes import DeployBody, Json, Refusal, WrongFields, user_of, utc
 
@@ -59,7 +59,7 @@ def instance_json(request: HttpRequest, instance: Instance) -> Json:
     }
 
 
-def _instance(instance_id: int) -> Instance:
+def instance_of(instance_id: int) -> Instance:
     return get_object_or_404(Instance.objects.visible().select_related("owner", "revision"), pk=instance_id)
 
 
@@ -95,13 +95,13 @@ def list_instances(request: HttpRequest) -> list[Json]:
 
 @models.get("/{int:instance_id}")
 def get_instance(request: HttpRequest, instance_id: int) -> Json:
-    return instance_json(request, _instance(instance_id))
+    return instance_json(request, instance_of(instance_id))
 
 
 @models.patch("/{int:instance_id}", response={200: Json, 404: Refusal, 422: WrongFields})
 def revise(request: HttpRequest, instance_id: int, body: DeployBody) -> Json:
     """A new revision of what is given; the rest stays. What runs goes on until it is restarted."""
-    instance = _instance(instance_id)
+    instance = instance_of(instance_id)
     given = body.model_dump(exclude_unset=True)
     wanted = clean_configuration({**body_of(instance), **given}, user=user_of(request), instance=instance)
     services.revise_instance(
@@ -111,32 +111,32 @@ def revise(request: HttpRequest, instance_id: int, body: DeployBody) -> Json:
         served_name=wanted.served_name,
         restart_policy=wanted.restart_policy,
     )
-    return instance_json(request, _instance(instance_id))
+    return instance_json(request, instance_of(instance_id))
 
 
 @models.post("/{int:instance_id}/start", response={202: Json})
 def start(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
-    services.start_instance(actor=user_of(request), instance=_instance(instance_id))
-    return 202, instance_json(request, _instance(instance_id))
+    services.start_instance(actor=user_of(request), instance=instance_of(instance_id))
+    return 202, instance_json(request, instance_of(instance_id))
 
 
 @models.post("/{int:instance_id}/stop", response={202: Json})
 def stop(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
     """Asked again while it is stopping, it is forced."""
-    services.stop_instance(actor=user_of(request), instance=_instance(instance_id))
-    return 202, instance_json(request, _instance(instance_id))
+    services.stop_instance(actor=user_of(request), instance=instance_of(instance_id))
+    return 202, instance_json(request, instance_of(instance_id))
 
 
 @models.post("/{int:instance_id}/restart", response={202: Json})
 def restart(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
-    services.restart_instance(actor=user_of(request), instance=_instance(instance_id))
-    return 202, instance_json(request, _instance(instance_id))
+    services.restart_instance(actor=user_of(request), instance=instance_of(instance_id))
+    return 202, instance_json(request, instance_of(instance_id))
 
 
 @models.delete("/{int:instance_id}", response={202: Json})
 def remove(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
     """Stops it first. Its history and logs stay; the name is free again."""
-    instance = _instance(instance_id)
+    instance = instance_of(instance_id)
     services.remove_instance(actor=user_of(request), instance=instance)
     return 202, instance_json(request, instance)
 
@@ -147,7 +147,7 @@ def remove(request: HttpRequest, instance_id: int) -> tuple[int, Json]:
 @models.get("/{int:instance_id}/logs")
 def logs(request: HttpRequest, instance_id: int, query: Query[LogQuery]) -> Json:
     """Lines of the log from a byte offset on; `next_offset` is where to go on."""
-    instance = _instance(instance_id)
+    instance = instance_of(instance_id)
     launch = (
         get_object_or_404(instance.launches.all(), pk=query.launch) if query.launch else instance.last_launch
     )
@@ -169,7 +169,7 @@ def logs(request: HttpRequest, instance_id: int, query: Query[LogQuery]) -> Json
 @models.get("/{int:instance_id}/metrics")
 def engine_metrics(request: HttpRequest, instance_id: int) -> HttpResponse:
     """The engine's own Prometheus page, relayed."""
-    launch = _instance(instance_id).last_launch
+    launch = instance_of(instance_id).last_launch
     if launch is None or not launch.serving:
         return HttpResponse("The engine does not run.\n", status=503, content_type="text/plain")
     try:
@@ -183,7 +183,7 @@ def engine_metrics(request: HttpRequest, instance_id: int) -> HttpResponse:
 
 @models.get("/{int:instance_id}/launches")
 def launches(request: HttpRequest, instance_id: int) -> list[Json]:
-    rows = _instance(instance_id).launches.select_related("revision", "asked_by")[:500]
+    rows = instance_of(instance_id).launches.select_related("revision", "asked_by")[:500]
     return [
         {
             **launch_json(launch),
@@ -192,20 +192,8 @@ def launches(request: HttpRequest, instance_id: int) -> list[Json]:
             "attempt": launch.attempt,
             "phases": launch.phases,
             "advice": launch.advice,
+            "estimate": launch.estimate,
+            "measured": launch.measured,
         }
         for launch in rows
-    ]
-
-
-@models.get("/{int:instance_id}/revisions")
-def revisions(request: HttpRequest, instance_id: int) -> list[Json]:
-    rows: list[Revision] = list(_instance(instance_id).revisions.select_related("author"))
-    return [
-        {
-            "number": revision.number,
-            "author": revision.author.username if revision.author else None,
-            "created": utc(revision.created),
-            "configuration": revision.config,
-        }
-        for revision in rows
     ]

@@ -110,3 +110,21 @@ def test_the_page_of_many_revisions_costs_no_more_queries(
         make_launch(instance, State.STOPPED)
     with django_assert_max_num_queries(14):
         page.get(f"/instances/{instance.pk}/configuration/")
+
+
+# ---------------------------------------------------------------- the same for programs
+
+
+def test_programs_read_compare_and_deploy_again(page: Client, mia: User) -> None:
+    instance = made(mia, {}, {"max_model_len": 2048, "args": {"seed": 7}})
+    address = f"/api/models/{instance.pk}"
+    newest, first = page.get(f"{address}/revisions").json()
+    assert (newest["number"], newest["served_name"], newest["restart_policy"]) == (2, "tiny", "on-failure")
+    found = page.get(f"{address}/compare?left=1&right=2").json()
+    assert {"key": "--seed", "left": "", "right": "7"} in found
+    assert {"key": "max_model_len", "left": "", "right": "2048"} in found
+    assert page.get(f"{address}/compare?left=1&right=9").status_code == 404
+    again = page.post(f"{address}/revisions/1/deploy")
+    assert again.status_code == 202 and again.json()["served_name"] == "tiny"
+    newest = page.get(f"{address}/revisions").json()[0]
+    assert newest["number"] == 3 and newest["configuration"] == first["configuration"]
