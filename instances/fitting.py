@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ import psutil
 
 from monitoring.sampler import Readings
 
-from . import fit_history, free_memory, model_facts
+from . import fit_history, free_memory, hub_facts, model_facts
 from .fit_card import Fit
 from .models import Instance
 from .vllm import engines
@@ -59,9 +60,9 @@ def refusal(fit: Fit) -> str:
     return " ".join(sentences)
 
 
-def ask_hub(patience: float = HUB_PATIENCE) -> model_facts.Ask | None:
-    """The hub, asked for at most so many seconds."""
-    return None
+def ask_hub(patience: float = HUB_PATIENCE) -> model_facts.Ask:
+    """The hub, asked with that patience in seconds for each of its answers."""
+    return functools.partial(hub_facts.answer, patience=patience)
 
 
 def accelerator_of(config: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from django.conf import settings
 
 from . import model_paths
 from .catalog import cache
+from .catalog.origins import origin_of
 from .vllm.fit import tensors
 from .vllm.fit.estimate import Model
 
@@ -68,6 +69,8 @@ def known(model: str, revision: str | None = None, *, ask: Ask | None = None) ->
         return Known(None, str(outside))
     if model_paths.is_path(model):
         found = of_folder(Path(place))
+        if _is_on_its_way(model, Path(place)) and (told := _of_hub(model, revision, ask)).model:
+            return told
         return Known(found, "" if found else f"There is no config.json in {model}.")
     try:
         folder = cache.snapshot(settings.HF_CACHE, model, revision)
@@ -76,6 +79,11 @@ def known(model: str, revision: str | None = None, *, ask: Ask | None = None) ->
     if folder is not None and (found := of_folder(folder, "cache")):
         return Known(found)
     return _of_hub(model, revision, ask)
+
+
+def _is_on_its_way(model: str, place: Path) -> bool:
+    """Whether a folder is one that we fetch, and not whole yet: then its hub knows more of it."""
+    return origin_of(model, settings.LLMOPS_DATA / "models").kind != "local" and not cache.is_complete(place)
 
 
 def of_folder(folder: Path, origin: str = "folder") -> Model | None:

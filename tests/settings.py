@@ -11,6 +11,8 @@ for name in [name for name in os.environ if name.startswith("LLMOPS_")]:
     if name not in ("LLMOPS_ENGINES", "LLMOPS_VLLM"):
         del os.environ[name]
 os.environ["LLMOPS_DATA"] = _folder
+for name in ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT"):  # nobody is there: no test asks a hub of the world
+    os.environ[name] = "http://127.0.0.1:1"
 
 from llmops.settings import *  # noqa: E402, F403
 

@@ -32,6 +32,22 @@ RESULT_BYTES = 273_000_000  # model and tokenizer
 TOOLS = ("gguf", "accelerate")  # that only the conversion needs; they go beside the engine, not into it
 TOOLS_BYTES = 15_000_000
 CHUNK = 2**20
+# What its config.json will say of its shape, and its numbers, so that it can be judged before it is here.
+SHAPE = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "dtype": "bfloat16",
+    "num_hidden_layers": 30,
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "head_dim": 64,
+    "vocab_size": 49152,
+    "max_position_embeddings": 8192,
+    "tie_word_embeddings": True,
+}
+PARAMETERS = 134_515_008
 
 
 def make(to: Path, tell: Tell) -> Path:

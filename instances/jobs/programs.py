@@ -14,7 +14,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from instances import tokens
+from instances import model_paths, tokens
 from instances.catalog.origins import origin_of
 from instances.models import Job, JobKind
 from instances.vllm import engines
@@ -54,6 +54,10 @@ def environment_of(job: Job) -> dict[str, str]:
 
 def _model(job: Job) -> tuple[str, ...]:
     origin = origin_of(job.subject, settings.LLMOPS_DATA / "models")
+    try:
+        model_paths.resolve(job.subject)  # a link may have been laid there since it was asked for
+    except model_paths.OutsideRoots as outside:
+        raise CannotRun(str(outside), "Remove the link that leads there.") from outside
     python = str(_python_of(job.options.get("engine")))
     if origin.kind == "package":
         return (python, "-m", "instances.catalog.smollm2", "--to", str(origin.folder))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from instances import presence
+from instances.catalog.space import words
 from instances.jobs.services import request_job
 from instances.models import Job, JobKind, JobState, Launch
 from instances.vllm.engines import Engine
@@ -58,14 +59,14 @@ def why_to_wait(launch: Launch, engine: Engine) -> dict[str, Any]:
 
 
 def said_of(job: Job) -> str:
-    """`Downloading Qwen/Qwen3-8B: 1.2 of 16.4 GB, 85 MB/s`, as far as it is known."""
+    """`Downloading Qwen/Qwen3-8B: 1.2 GB of 16.4 GB, 85 MB/s`, as far as it is known."""
     progress = job.progress
     if job.state == JobState.WAITING:
         return f"Waits for its turn to download {job.subject}."
     if not progress.get("total") or progress.get("done") is None:
         return str(progress.get("text") or f"Downloading {job.subject}")
-    said = f"Downloading {job.subject}: {progress['done'] / 1e9:.1f} of {progress['total'] / 1e9:.1f} GB"
-    return f"{said}, {progress['speed'] / 1e6:,.0f} MB/s" if progress.get("speed") else said
+    said = f"Downloading {job.subject}: {words(progress['done'])} of {words(progress['total'])}"
+    return f"{said}, {words(progress['speed'])}/s" if progress.get("speed") else said
 
 
 def _flag(config: Mapping[str, Any], name: str) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from instances.vllm.flags import canonical_flag, refused_env, refused_flag
+from instances.vllm.schema import shipped
 
 CPU_CACHE = "1G"  # of RAM for the KV cache, where nobody chose
 OUR_CALLS = "/health,/metrics"  # asked every few seconds by us: no line of its log each
@@ -154,6 +155,8 @@ def _tokens(flag: str, value: Any) -> list[str]:
         return [name]
     if value is False:
         return [f"--no-{flag}"]
+    if isinstance(value, list | tuple) and _takes_json(flag):
+        return [name, json.dumps(value)]
     if isinstance(value, list | tuple):
         if len(value) == 1:
             return _tokens(flag, value[0])
@@ -162,6 +165,12 @@ def _tokens(flag: str, value: Any) -> list[str]:
     if text.startswith("-"):
         return [f"{name}={text}"]  # on its own it would be read as a flag
     return [name, text]
+
+
+def _takes_json(flag: str) -> bool:
+    """Whether a list is one word for it, as JSON, and not several words."""
+    known = shipped().flags.get(flag)
+    return known is not None and known.kind in ("json", "either") and not known.several
 
 
 def _text(value: Any) -> str:

@@ -47,6 +47,18 @@ def test_a_folder_that_changes_is_read_again(tmp_path: Path) -> None:
     assert found is not None and found.tensors is not None and found.tensors.bytes == 10_000
 
 
+def test_a_folder_that_is_still_being_fetched_is_asked_of_its_hub(tmp_path: Path, settings: Any) -> None:
+    settings.LLMOPS_MODEL_ROOTS = [tmp_path / "data" / "models"]
+    folder = tmp_path / "data" / "models" / "modelscope" / "Qwen" / "Qwen3-8B"
+    write_model(folder)
+    (folder / "b.safetensors.incomplete").write_bytes(b"half")
+    found = known(str(folder), ask=lambda *_: HUB).model
+    assert found is not None and found.origin == "hub"
+    (folder / "b.safetensors.incomplete").unlink()
+    found = known(str(folder), ask=lambda *_: pytest.fail("the hub was asked")).model
+    assert found is not None and found.origin == "folder"
+
+
 def test_a_folder_outside_the_roots_is_not_read(tmp_path: Path) -> None:
     write_model(tmp_path / "elsewhere")
     found = known(str(tmp_path / "elsewhere"))

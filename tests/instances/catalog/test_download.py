@@ -232,8 +232,14 @@ def test_a_revision_of_its_own_is_fetched_and_found(program: Program) -> None:
     assert program.progress["failed"] == "tiny/chat has no such revision."
 
 
-def test_a_hub_that_wants_less_haste_is_waited_for_and_then_said(program: Program) -> None:
-    program.hub.status, program.hub.headers = 429, {"Retry-After": "0"}
+def test_a_hub_that_wants_less_haste_is_waited_for(program: Program) -> None:
+    program.hub.busy["model.safetensors"] = 4
+    code, said = program.run()
+    assert code == 0 and "Trying again in 0 s." in said
+
+
+def test_a_hub_that_stays_busy_is_said(program: Program) -> None:
+    program.hub.busy["model.safetensors"] = 5
     code, _ = program.run()
     assert code == 1 and "too many requests" in program.progress["failed"]
 

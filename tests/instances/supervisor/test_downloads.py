@@ -62,7 +62,7 @@ def test_a_model_that_is_not_here_is_fetched_before_its_engine_starts(
     Job.objects.update(progress={"done": 8_000_000_000, "total": 16_000_000_000, "speed": 90_000_000})
     launch = downloading.step()
     assert launch.progress == [50, 100]
-    assert launch.note == "Downloading Qwen/Qwen3-8B: 8.0 of 16.0 GB, 90 MB/s"
+    assert launch.note == "Downloading Qwen/Qwen3-8B: 8.0 GB of 16.0 GB, 90 MB/s"
     assert not downloading.host.launcher.started
     downloading.launcher.end(job.pk)
     launch = downloading.step()
@@ -99,6 +99,13 @@ def test_a_stop_ends_the_download_that_was_begun_for_it(downloading: Downloading
     stop_instance(actor=downloading.host.actor, instance=instance)
     downloading.step(3)
     assert Job.objects.get().state == JobState.CANCELLED
+
+
+def test_the_format_that_is_loaded_is_the_one_that_is_fetched(downloading: Downloading) -> None:
+    downloading.host.deploy(config={"model": MODEL, "args": {"load-format": "mistral", "revision": "v2"}})
+    downloading.step(2)
+    argv = programs.command_of(Job.objects.get())
+    assert "--mistral" in argv and argv[argv.index("--revision") + 1] == "v2"
 
 
 def test_weights_that_are_not_loaded_are_not_fetched(downloading: Downloading) -> None:
