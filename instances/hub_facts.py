@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from django.conf import settings
 
 from . import tokens
@@ -35,11 +33,6 @@ def _remote(origin: Origin, revision: str | None, patience: float) -> Remote:
     """Raises CatalogFailure."""
     if origin.kind == "modelscope":
         return modelscope.describe(
-            modelscope.endpoint_of(), origin.id, revision, _token("modelscope"), patience
+            modelscope.endpoint_of(), origin.id, revision, tokens.to_ask("modelscope"), patience
         )
-    return hub.describe(hub.endpoint_of(), origin.id, revision, _token("huggingface"), patience)
-
-
-def _token(source: str) -> str:
-    """The one that is kept, else the console's own."""
-    return tokens.value(source) or os.environ.get(tokens.HUBS[source].variable, "")
+    return hub.describe(hub.endpoint_of(), origin.id, revision, tokens.to_ask("huggingface"), patience)

@@ -31,6 +31,9 @@ def phases_of(launch: Launch) -> list[PhaseBar]:
     """Seven segments in fixed order; each lights when its phase was seen, wherever it stood."""
     seen = set(launch.phases.get("seen", ()))
     seconds: Mapping[str, float] = launch.phases.get("seconds", {})
+    if "fetched" in launch.phases:  # the console fetched its model, before the engine was there
+        seen.add("download")
+        seconds = {**seconds, "download": launch.phases["fetched"] + seconds.get("download", 0.0)}
     bars = []
     for phase in PHASES:
         status = _status(launch, phase.slug, seen)

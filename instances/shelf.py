@@ -103,7 +103,7 @@ def _hits(text: str, source: str) -> list[Hit]:
     known: tuple[str, str, list[Hit]] | None = cache.get(key)
     if known is not None and known[:2] == (endpoint, text):
         return known[2]
-    hits: list[Hit] = asked.search(endpoint, text, tokens.value(source))
+    hits: list[Hit] = asked.search(endpoint, text, tokens.to_ask(source))
     cache.set(key, (endpoint, text, hits), REMEMBERED)
     return hits
 

@@ -95,6 +95,11 @@ def value(hub: str) -> str:
         return ""
 
 
+def to_ask(hub: str) -> str:
+    """What the console itself asks with: the one that is kept, else the one that it was started with."""
+    return value(hub) or os.environ.get(HUBS[hub].variable, "")
+
+
 def environment() -> dict[str, str]:
     """All of them, by the names that the hubs' tools read."""
     found = {hub.variable: value(name) for name, hub in HUBS.items()}

@@ -14,6 +14,7 @@ from instances.vllm.engines import Engine
 from .obstacle import Obstacle
 
 PHASE = "download"
+FETCHED = "fetched"  # of a launch's phases: seconds that it waited for its model
 NOT_LOADED = (
     "dummy",
     "runai_streamer",
@@ -56,6 +57,15 @@ def why_to_wait(launch: Launch, engine: Engine) -> dict[str, Any]:
         "progress": None if percent is None else [percent, 100],
         "note": said_of(newest)[:300],
     }
+
+
+def fetched(launch: Launch) -> dict[str, float]:
+    """How long its start waited for a download, for its phases; empty when it did not."""
+    jobs = Job.objects.here().of(JobKind.MODEL, str(launch.revision.config["model"]))
+    job = jobs.filter(state=JobState.DONE, ended_at__gt=launch.created).order_by("-pk").first()
+    if job is None or job.ended_at is None:
+        return {}
+    return {FETCHED: round((job.ended_at - max(job.created, launch.created)).total_seconds(), 3)}
 
 
 def said_of(job: Job) -> str:

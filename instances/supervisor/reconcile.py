@@ -190,7 +190,13 @@ class Reconciler:
             self._fail(launch, Diagnosis("launcher", str(error), advice, "", False))
         else:
             self._watch(launch).progress.began(self._clock())
-            self._move(launch, State.STARTING, started_at=timezone.now(), note="", phase="", progress=None)
+            fresh: dict[str, Any] = {
+                "note": "",
+                "phase": "",
+                "progress": None,
+                "phases": downloads.fetched(launch),
+            }
+            self._move(launch, State.STARTING, started_at=timezone.now(), **fresh)
 
     def _lose(self, launch: Launch, seen: Observation) -> None:
         """Nobody looks after it any more; what is left of it is being ended."""
@@ -212,7 +218,7 @@ class Reconciler:
         match verdict:
             case judging.Ready(complaint):
                 watched.notices.feed(complaint)
-                facts = {"phases": watched.phases.snapshot(), "notices": watched.all_notices(launch)}
+                facts = {"phases": watched.all_phases(launch), "notices": watched.all_notices(launch)}
                 with transaction.atomic():
                     if self._move(launch, State.RUNNING, ready_at=timezone.now(), **facts):
                         events.record(launch.instance, "saw ready")
@@ -251,7 +257,7 @@ class Reconciler:
         if moved and launch.state == State.STARTING:
             reader = watched.phases
             progress = list(reader.progress) if reader.progress else None
-            self._note(launch, phase=reader.phase, progress=progress, phases=reader.snapshot())
+            self._note(launch, phase=reader.phase, progress=progress, phases=watched.all_phases(launch))
         self._note(launch, notices=watched.all_notices(launch))
         if watched.measured.found:
             self._note(launch, measured={**(launch.measured or {}), **watched.measured.found})
@@ -280,7 +286,7 @@ class Reconciler:
             "notices": [],
         }
         if launch.ready_at is None:
-            facts["phases"] = watched.phases.snapshot()
+            facts["phases"] = watched.all_phases(launch)
         gave_up = launch.code and launch.instance.wants(launch)
         if held:
             advice = "End that process, then start it again."

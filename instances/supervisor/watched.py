@@ -15,6 +15,7 @@ from instances.vllm.phases import PhaseReader
 from monitoring.gpu import GpuReadings
 from monitoring.sampler import Readings, TargetReading
 
+from . import downloads
 from .liveness import Liveness
 from .progress import Look, Progress
 from .readiness import Answer
@@ -80,6 +81,12 @@ class Watched:
                     line.text, dt.datetime.fromisoformat(line.time) if line.time else None
                 )
         return moved
+
+    def all_phases(self, launch: Launch) -> dict[str, Any]:
+        """What its log has told, and the download that went before it."""
+        return self.phases.snapshot() | {
+            key: value for key, value in launch.phases.items() if key == downloads.FETCHED
+        }
 
     def all_notices(self, launch: Launch) -> list[dict[str, Any]]:
         """What its log has told, also to supervisors before this one, and how its disk is now."""

@@ -100,6 +100,7 @@ def test_a_launch_waits_for_its_model_shows_how_far_it_is_and_then_runs(
     hub.go.set()
     running = host.reaches(instance_id, "running")["launch"]
     assert running["id"] == launch["id"] and running["progress"] is None
+    assert launches(host, instance_id)[0]["phases"]["fetched"] > 0  # and so the page does not say "not needed"
     found = snapshot(host, model)
     assert found is not None and (found / "model.safetensors").read_bytes() == WEIGHTS
 
