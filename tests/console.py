@@ -54,6 +54,16 @@ class PortBlock:
         self._guard.close()
 
 
+def fake_vllm_in(folder: Path) -> Path:
+    """The fake engine as a command whose first line names the tests' Python, which then runs downloads too."""
+    command = folder / "vllm"
+    command.write_text(
+        f"#!{sys.executable}\nimport runpy\nrunpy.run_path({str(FAKE_VLLM)!r}, run_name='__main__')\n"
+    )
+    command.chmod(0o755)
+    return command
+
+
 def eventually(
     look: Callable[[], Value], *, within: float = 30.0, what: str | Callable[[], str] = ""
 ) -> Value:

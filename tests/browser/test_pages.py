@@ -33,6 +33,7 @@ PAGES = (
     "/instances/{id}/metrics/",
     "/instances/{id}/history/",
     "/instances/{id}/configuration/",
+    "/models/",
     "/chat/",
     "/history/",
     "/keys/",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from instances.catalog import cache
-from tests.console import FAKE_VLLM, Console, eventually
+from tests.console import Console, eventually, fake_vllm_in
 from tests.fakes.fake_hub import DEMO, FakeHub
 from tests.faults.engines import ask, deploy, kill, launches, page
 
@@ -42,13 +41,8 @@ def hub(_hub: FakeHub) -> Iterator[FakeHub]:
 def _console(_hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     """Its engine is the fake one in the environment of the tests' Python, which runs the downloads too."""
     folder = tmp_path_factory.mktemp("hub")
-    vllm = folder / "vllm"
-    vllm.write_text(
-        f"#!{sys.executable}\nimport runpy\nrunpy.run_path({str(FAKE_VLLM)!r}, run_name='__main__')\n"
-    )
-    vllm.chmod(0o755)
     places = {"HF_ENDPOINT": _hub.url, "MODELSCOPE_ENDPOINT": _hub.url, "HF_HOME": str(folder / "hf")}
-    console = Console(folder / "data", vllm=vllm, LLMOPS_MAX_INSTANCES="2", **places)
+    console = Console(folder / "data", vllm=fake_vllm_in(folder), LLMOPS_MAX_INSTANCES="2", **places)
     try:
         console.start()
         console.make_administrator()
@@ -100,7 +94,9 @@ def test_a_launch_waits_for_its_model_shows_how_far_it_is_and_then_runs(
     hub.go.set()
     running = host.reaches(instance_id, "running")["launch"]
     assert running["id"] == launch["id"] and running["progress"] is None
-    assert launches(host, instance_id)[0]["phases"]["fetched"] > 0  # and so the page does not say "not needed"
+    assert (
+        launches(host, instance_id)[0]["phases"]["fetched"] > 0
+    )  # and so the page does not say "not needed"
     found = snapshot(host, model)
     assert found is not None and (found / "model.safetensors").read_bytes() == WEIGHTS
 
