@@ -80,13 +80,15 @@ def clean_configuration(
     asked = _with_preset(data, errors)
     values: dict[str, Any] = {}
     flags: dict[str, str] = {}
-    for field, clean in FIELDS.items():
+    for field in (*FIELDS, *FLAG_FIELDS):
         given = asked.get(field)
         if given is None or given == "":
             continue
         try:
-            judges = FLAG_FIELDS.get(field)
-            values[field] = judges(given, flags_of(asked.get("engine"))) if judges else clean(given)
+            if judge := FLAG_FIELDS.get(field):
+                values[field] = judge(given, flags_of(asked.get("engine")))
+            else:
+                values[field] = FIELDS[field](given)
         except Wrong as wrong:
             errors[field] = str(wrong)
             flags = wrong.flags if isinstance(wrong, WrongFlags) else flags
@@ -217,13 +219,14 @@ def _model(value: Any) -> str:
     return model
 
 
-def _engine(value: Any) -> None:
-    """There is one engine; naming it is allowed, and naming another one is not."""
-    engine = engines.find()
+def _engine(value: Any) -> str | None:
+    """By version, name or path; kept under one name. The default one is not kept: it is what no name means."""
+    engine = engines.choose(_text(value))
     if isinstance(engine, engines.Missing):
         raise Wrong(f"{engine.reason} {engine.mend}")
-    if _text(value) not in (str(engine.path), engine.version):
-        raise Wrong(_("This console has one engine: %(version)s.") % {"version": engine.version})
+    if engine == engines.find():
+        return None
+    return next(name for name, other in engines.choices() if other.slug == engine.slug)
 
 
 def _port(value: Any) -> int:
@@ -341,7 +344,6 @@ def _gone(name: str, flags: Schema) -> str | None:
     )
 
 
-FLAG_FIELDS: dict[str, Callable[[Any, Schema], Any]] = {"args": _args, "env": _env}  # by what the engine knows
 FIELDS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "served_name": _served_name,
@@ -355,12 +357,14 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
     "gpus": _gpus,
     "quantization": _word,
     "trust_remote_code": _switch,
-    "args": _args,
-    "env": _env,
     "restart_policy": _restart_policy,
     "start": _switch,
 }
-KNOWN = frozenset(FIELDS) | {"preset"}
+FLAG_FIELDS: dict[str, Callable[[Any, Schema], Any]] = {
+    "args": _args,
+    "env": _env,
+}  # judged by what the engine knows
+KNOWN = frozenset((*FIELDS, *FLAG_FIELDS, "preset"))
 CONFIG_KEYS = tuple(
-    key for key in FIELDS if key not in ("name", "served_name", "restart_policy", "start")
+    key for key in (*FIELDS, *FLAG_FIELDS) if key not in ("name", "served_name", "restart_policy", "start")
 )

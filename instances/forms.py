@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.urls import reverse_lazy
 from django.utils.html import format_html
 from django.utils.translation import gettext as _t
@@ -17,66 +15,14 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 
-from .configuration import DTYPES, Configuration, ConfigurationError, clean_configuration
+from .configuration import DTYPES, Configuration, ConfigurationError, clean_configuration, flags_of
+from .flag_finder import Finder
+from .flag_rows import FlagField, Row, rows_of, values_of
+from .flag_text import env_of
 from .models import Instance, RestartPolicy
 from .vllm import engines
-
-NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,15})(\.[0-9]+)?")
-WORDS = {"true": True, "false": False}
-
-
-def value_of(text: str) -> Any:
-    """A flag's value as it was typed: a number, true or false, JSON, or else the text itself."""
-    if text in WORDS:
-        return WORDS[text]
-    if len(text) > 1 and text[0] == text[-1] == "'":
-        text = text[1:-1]
-    if NUMBER.fullmatch(text) or text[:1] in ("{", "[", '"'):
-        try:
-            value = json.loads(text)
-        except ValueError:
-            return text
-        plain = isinstance(value, float) and str(value) != text  # "1.10" is a version, not 1.1
-        return text if plain else value
-    return text
-
-
-def text_of(value: Any) -> str:
-    """What `value_of` reads back as this value."""
-    if isinstance(value, str):
-        return value if value_of(value) == value else json.dumps(value, ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False)
-
-
-def args_of(text: str) -> dict[str, Any]:
-    """Lines of `--flag value`, `flag=value` or `--flag`. Raises ValidationError when one comes twice."""
-    args: dict[str, Any] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        flag, _sign, value = re.sub(r"^([^\s=]+)\s*(?:=|\s)\s*", r"\1\n", line, count=1).partition("\n")
-        flag = flag.removeprefix("--")
-        if flag in args:
-            raise ValidationError(_t("--%(flag)s is given twice.") % {"flag": flag})
-        args[flag] = value_of(value) if value else True
-    return args
-
-
-def args_text(args: Mapping[str, Any]) -> str:
-    return "\n".join(
-        f"--{flag}" if value is True else f"--{flag} {text_of(value)}" for flag, value in args.items()
-    )
-
-
-def env_of(text: str) -> dict[str, str]:
-    """Lines of `NAME=value`. Raises ValidationError on one that is not."""
-    env: dict[str, str] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        name, sign, value = line.partition("=")
-        if not sign:
-            raise ValidationError(
-                _t("Write NAME=value; “%(line)s” has no equals sign.") % {"line": line[:40]}
-            )
-        env[name.strip()] = value.strip()
-    return env
+from .vllm.flags import canonical_flag
+from .vllm.schema import Schema
 
 
 def initial_of(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +30,7 @@ def initial_of(body: Mapping[str, Any]) -> dict[str, Any]:
     initial = {
         key: value for key, value in body.items() if key not in ("args", "env", "restart_policy", "gpus")
     }
-    initial["args"] = args_text(body.get("args") or {})
+    initial["args"] = dict(body.get("args") or {})
     initial["env"] = "\n".join(f"{name}={value}" for name, value in (body.get("env") or {}).items())
     initial["gpus"] = ", ".join(map(str, body.get("gpus") or ()))
     initial["restart"] = body.get("restart_policy", RestartPolicy.ON_FAILURE) != RestartPolicy.NEVER
@@ -117,17 +63,20 @@ class ChosenGpus(forms.TextInput):
 
 def engine_choices(kept: str) -> list[tuple[str, str]]:
     """The default engine first; one that a revision names and that is gone stays, so that it can be seen."""
-    named = [
-        (name, f"vLLM {engine.version} · {engine.accelerator.upper()}") for name, engine in engines.choices()
-    ]
     default = engines.find()
-    automatic = (
-        _t("Default") if isinstance(default, engines.Missing) else f"{_t('Default')}: vLLM {default.version}"
-    )
-    choices = [("", automatic), *named]
+    label = _t("Default")
+    label = label if isinstance(default, engines.Missing) else f"{label}: {_engine_label(default)}"
+    others = [(name, _engine_label(one)) for name, one in engines.choices() if one != default]
+    choices = [("", label), *others]
     if kept and kept not in dict(choices):
-        choices.append((kept, _t("%(name)s (not installed)") % {"name": kept}))
+        found = engines.choose(kept)
+        gone = _t("%(name)s (not here)") % {"name": kept}
+        choices.append((kept, gone if isinstance(found, engines.Missing) else _engine_label(found)))
     return choices
+
+
+def _engine_label(engine: engines.Engine) -> str:
+    return f"vLLM {engine.version} · {engine.accelerator.upper()}"
 
 
 class DeployForm(forms.Form):
@@ -191,12 +140,7 @@ class DeployForm(forms.Form):
         help_text=_("None chosen: the first ones."),
     )
     engine = forms.ChoiceField(label=_("Engine"), required=False)
-    args = forms.CharField(
-        label=_("Flags"),
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "placeholder": "--seed 7"}),
-        help_text=_("One a line, as on vLLM's command line."),
-    )
+    args = FlagField(label=_("Flags"), required=False)
     env = forms.CharField(
         label=_("Environment"),
         required=False,
@@ -206,16 +150,21 @@ class DeployForm(forms.Form):
         help_text=_("One NAME=value a line."),
     )
 
-    ADVANCED = ("args", "env")
-
     def __init__(self, *args: Any, user: User, instance: Instance | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
         self.instance = instance
         self._configuration: Configuration | None = None
+        self.given_flags: dict[str, Any] = {}  # the wrong ones too
         self.is_unfit = False
+        self.flag_errors: dict[str, str] = {}  # by the flag as it was written
+        self.changed_flags: frozenset[str] = frozenset()
         kept = str(self["engine"].value() or "")
         self.fields["engine"].choices = engine_choices(kept)  # type: ignore[attr-defined]
+        if not self.is_bound and kept and isinstance(gone := engines.choose(kept), engines.Missing):
+            self.errors["engine"] = self.error_class(
+                [f"{gone.reason} {gone.mend}"]
+            )  # before anything is sent
         if instance is not None:
             self.fields["name"].widget.attrs["readonly"] = True
         if not user.has_perm("instances.trust_remote_code"):
@@ -225,13 +174,16 @@ class DeployForm(forms.Form):
 
     def mark(self, names: Iterable[str]) -> None:
         """Show that these fields were changed for the person, who has not seen it yet."""
+        if isinstance(names, Mapping) and isinstance(flags := names.get("args"), Mapping):
+            self.changed_flags = frozenset(map(canonical_flag, flags))
         for name in names:
             if field := self.fields.get(name):
                 field.widget.attrs["data-changed"] = "true"
                 field.help_text = format_html("{} {}", _t("Changed as advised."), field.help_text)
 
     def clean_args(self) -> dict[str, Any]:
-        return args_of(self.cleaned_data["args"])
+        self.given_flags = values_of(self.cleaned_data["args"], self.flags)
+        return self.given_flags
 
     def clean_env(self) -> dict[str, str]:
         return env_of(self.cleaned_data["env"])
@@ -241,6 +193,7 @@ class DeployForm(forms.Form):
         try:
             self._configuration = clean_configuration(self.body(), user=self.user, instance=self.instance)
         except ConfigurationError as error:
+            self.flag_errors = error.flags
             for field, sentence in error.errors.items():
                 if field not in self.errors:
                     self.add_error(field if field in self.fields else None, sentence)
@@ -279,6 +232,10 @@ class DeployForm(forms.Form):
         body = {key: value for key, value in self.body().items() if key not in self.errors}
         if "model" in self.errors:
             return None
+        if self.flag_errors:
+            body["args"] = {
+                name: value for name, value in self.given_flags.items() if name not in self.flag_errors
+            }
         body["name"] = body.get("name") or "name"
         try:
             return clean_configuration(body, user=self.user)
@@ -289,10 +246,23 @@ class DeployForm(forms.Form):
     def wrong_fields(self) -> list[forms.BoundField]:
         return [self[name] for name in self.errors if name in self.fields]
 
-    @property
-    def advanced_count(self) -> int:
-        return sum(bool(self[name].value()) for name in self.ADVANCED)
+    @cached_property
+    def flags(self) -> Schema:
+        """Those of the chosen engine."""
+        return flags_of(self["engine"].value())
 
     @property
-    def advanced_open(self) -> bool:
-        return self.advanced_count > 0 or any(name in self.errors for name in self.ADVANCED if self.is_bound)
+    def flag_rows(self) -> list[Row]:
+        """A row for each flag that was typed, or is set."""
+        return self.rows()
+
+    def rows(self, focus: str | None = None) -> list[Row]:
+        given = self["args"].value() or {}
+        wrong = (
+            next(iter(self.flag_errors), None) if "autofocus" in self.fields["args"].widget.attrs else None
+        )
+        return rows_of(given, self.flags, self.flag_errors, self.changed_flags, focus or wrong)
+
+    @property
+    def finder(self) -> Finder:
+        return Finder(self.flags, taken=self["args"].value() or {})

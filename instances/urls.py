@@ -1,7 +1,7 @@
 from django.urls import path, re_path
 
 from .pages import TABS
-from .views import actions, dashboard, deploy, history, instance, models, revisions
+from .views import actions, dashboard, deploy, flags, history, instance, models, paste, revisions
 
 _tabs = "|".join(TABS[1:])
 
@@ -9,6 +9,11 @@ urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
     path("deploy/", deploy.deploy, name="deploy"),
     path("deploy/command/", deploy.command, name="deploy-command"),
+    path("deploy/flags/", flags.found, name="deploy-flags"),
+    path("deploy/flags/rows/", flags.rows, name="deploy-flag-rows"),
+    path("deploy/flags/check/", flags.check, name="deploy-flag-check"),
+    path("deploy/paste/", paste.paste, name="deploy-paste"),
+    path("deploy/paste/fill/", paste.fill, name="deploy-paste-fill"),
     path("deploy/demo/", deploy.demo, name="deploy-demo"),
     path("models/", models.models, name="models"),
     path("models/names/", models.names, name="model-names"),

@@ -53,10 +53,7 @@ def deploy(request: HttpRequest) -> HttpResponse:
 @require_POST
 def command(request: HttpRequest) -> HttpResponse:
     """The command that these settings would run, redrawn while they are typed."""
-    instance = _edited(request)
-    draft = DeployForm(request.POST, user=_user(request), instance=instance).draft()
-    facts = {"command": _command(draft), "fit": _fit(draft, instance)}
-    return render(request, "instances/deploy.html#answers", facts)
+    return render(request, "instances/deploy.html#answers", answers_of(typed_form(request)))
 
 
 @require_POST
@@ -73,12 +70,32 @@ def demo(request: HttpRequest) -> HttpResponse:
     return redirect("instance", instance.pk)
 
 
+def typed_form(request: HttpRequest, **changed: Any) -> DeployForm:
+    """The form as far as it was typed, with some of its fields changed."""
+    data: Any = request.POST
+    if changed:
+        data = request.POST.dict() | changed
+        data["gpus"] = ", ".join(request.POST.getlist("gpus"))
+    return DeployForm(data, user=_user(request), instance=_edited(request))
+
+
+def filled(request: HttpRequest, body: dict[str, Any], told: str) -> HttpResponse:
+    """The page with a body that came from elsewhere, and a word about it: to be looked at, nothing is saved."""
+    return _page(request, DeployForm(initial=initial_of(body), user=_user(request)), mended=told)
+
+
+def answers_of(form: DeployForm) -> dict[str, Any]:
+    """What stands beside the form: the command that it would run, and whether that fits."""
+    draft = form.draft()
+    return {"command": _command(draft), "fit": _fit(draft, form.instance)}
+
+
 def _taken(request: HttpRequest, instance: Instance | None) -> HttpResponse:
     """What was typed, with the advised change laid over it: to be looked at, nothing is saved."""
     change = _change_of(request.POST["take"])
     typed = DeployForm(request.POST, user=_user(request), instance=instance)
     typed.is_valid()
-    body = mending.mended(typed.body(), change)
+    body = mending.mended(typed.body() | {"args": typed.given_flags}, change)
     form = DeployForm(initial=initial_of(body), user=_user(request), instance=instance)
     form.mark(change)
     if request.headers.get("HX-Target") == "deploy-fields":
@@ -107,7 +124,7 @@ def _user(request: HttpRequest) -> User:
 
 def _edited(request: HttpRequest) -> Instance | None:
     """Raises Http404 when the instance to be changed is not there."""
-    pk = number_in(request.GET.get("from"))
+    pk = number_in(request.GET.get("from") or request.POST.get("from"))
     return visible_instance(pk) if pk else None
 
 
@@ -213,7 +230,9 @@ def _facts(request: HttpRequest, form: DeployForm) -> dict[str, Any]:
     if form.is_bound:
         picked, draft = form.data.get("preset", ""), form.draft()
     else:
-        picked = "" if form.instance or request.GET.keys() & {"copy", "model"} else form.initial.get("preset", "")
+        picked = (
+            "" if form.instance or request.GET.keys() & {"copy", "model"} else form.initial.get("preset", "")
+        )
         filled = {name: form[name].value() for name in form.fields} | {"restart": "on"}
         draft = DeployForm(filled, user=form.user, instance=form.instance).draft()
     preset = next((one for one in presets if one.slug == picked), None)

@@ -68,19 +68,19 @@ def serve_argv(
     if model.startswith("-"):
         raise RefusedSetting("A model's name cannot begin with a dash.")
     argv = [executable, "serve", model, "--host", "127.0.0.1", "--port", str(port)]
-    argv += _tokens("served-model-name", list(served_names))
+    argv += flag_words("served-model-name", list(served_names))
     for field, flag in FIELD_FLAGS.items():
         if field == "gpu_memory_utilization" and accelerator == "cpu":
             continue
         if config.get(field) not in (None, "", False):
-            argv += _tokens(flag, config[field])
+            argv += flag_words(flag, config[field])
     given = set()
     for name, value in (config.get("args") or {}).items():
         if reason := refused_flag(name, value):
             raise RefusedSetting(reason)
         flag = canonical_flag(name)
         given.add(flag)
-        argv += _tokens(flag, value)
+        argv += flag_words(flag, value)
     environment = config.get("env") or {}
     if (
         accelerator == "cpu"
@@ -89,7 +89,7 @@ def serve_argv(
     ):
         argv += ["--kv-cache-memory-bytes", CPU_CACHE]
     if QUIET_FLAG not in given and _knows_quiet(version):
-        argv += _tokens(QUIET_FLAG, OUR_CALLS)
+        argv += flag_words(QUIET_FLAG, OUR_CALLS)
     return tuple(argv)
 
 
@@ -145,7 +145,8 @@ def shell_line(argv: Sequence[str], env_shown: Mapping[str, str]) -> str:
     return " ".join([*shown, shlex.join(argv)])
 
 
-def _tokens(flag: str, value: Any) -> list[str]:
+def flag_words(flag: str, value: Any) -> list[str]:
+    """One flag of a configuration as words of a command line."""
     name = f"--{flag}"
     if value is None:
         return []
@@ -159,7 +160,7 @@ def _tokens(flag: str, value: Any) -> list[str]:
         return [name, json.dumps(value)]
     if isinstance(value, list | tuple):
         if len(value) == 1:
-            return _tokens(flag, value[0])
+            return flag_words(flag, value[0])
         return [name, *(_text(one) for one in value)] if value else []
     text = _text(value)
     if text.startswith("-"):

@@ -32,7 +32,7 @@ PLAIN_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?:\.[\w.-]+)?\+?")
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-NUMBER = re.compile(r"-\d+(?:\.\d+)?")
+NUMBER = re.compile(r"-\d+")  # with a point, vLLM takes it for a dotted flag
 
 
 def canonical_flag(name: str) -> str:
@@ -40,6 +40,12 @@ def canonical_flag(name: str) -> str:
     base, dot, keys = name.strip().lstrip("-").partition(".")
     base = SHORT.get(base, base).replace("_", "-").lower()
     return base + dot + keys
+
+
+def refused_name(name: str) -> str | None:
+    """Why no value of this flag may be given, as a sentence; None where some may, or it has a field of its own."""
+    base = canonical_flag(name)
+    return None if base in FIELDS else _named(base)
 
 
 def refused_flag(name: str, value: Any = True) -> str | None:
@@ -159,11 +165,12 @@ def _as_argument(value: Any) -> str | None:
     """A value that would be read as another flag when it stands alone on the command line."""
     several = isinstance(value, list | tuple)
     for one in value if several else [value]:
-        if not isinstance(one, str):
+        if isinstance(one, Mapping | list | tuple):
             continue
-        if "\0" in one:
+        text = str(one)
+        if "\0" in text:
             return "A value cannot hold a NUL character."
-        if several and one.startswith("-") and not NUMBER.fullmatch(one):
+        if several and text.startswith("-") and not NUMBER.fullmatch(text):
             return "A value in a list cannot begin with a dash: it would be read as a flag."
     return None
 

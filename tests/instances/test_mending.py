@@ -81,7 +81,7 @@ def test_the_form_opens_with_the_change_made(page: Client, mia: User) -> None:
     answer = page.get("/deploy/", {"from": instance.pk, "mend": launch.pk})
     form, text = answer.context["form"], answer.content.decode()
     assert form["max_model_len"].value() == 34688
-    assert form["args"].value() == "--seed 7"
+    assert form["args"].value() == {"seed": 7}
     assert "Context length set to 34,688, as launch 1&#x27;s failure advises." in text
     assert text.count('data-changed="true"') == 1
     assert "Changed as advised." in text

@@ -29,64 +29,13 @@ PATHS = frozenset(
 
 # Parts of names by which a flag that nobody has judged yet is refused. See `unjudged`.
 RISKY = frozenset(
-    (
-        *(
-            "plugin",
-            "plugins",
-            "cls",
-            "class",
-            "classes",
-            "module",
-            "modules",
-            "import",
-            "script",
-            "code",
-            "hook",
-        ),
-        *("callable", "processors", "middleware", "loader", "extra", "override", "overrides", "connector"),
-        *(
-            "path",
-            "paths",
-            "file",
-            "files",
-            "filename",
-            "dir",
-            "dirs",
-            "directory",
-            "folder",
-            "save",
-            "dump",
-            "export",
-        ),
-        *(
-            "addr",
-            "address",
-            "host",
-            "hosts",
-            "port",
-            "ports",
-            "url",
-            "urls",
-            "uri",
-            "endpoint",
-            "endpoints",
-            "socket",
-        ),
-        *(
-            "ip",
-            "master",
-            "server",
-            "remote",
-            "transfer",
-            "ray",
-            "proxy",
-            "redirect",
-            "token",
-            "key",
-            "secret",
-        ),
-        *("profile", "profiler", "trace", "traces", "program", "command", "exec", "executable"),
-    )
+    """
+    plugin plugins cls class classes module modules import script code hook callable processors middleware
+    loader extra override overrides connector path paths file files filename dir dirs directory folder save
+    dump export addr address host hosts port ports url urls uri endpoint endpoints socket ip master server
+    remote transfer ray proxy redirect token key secret profile profiler trace traces program command exec
+    executable
+    """.split()
 )
 
 
@@ -177,7 +126,11 @@ def paths_in(name: str, value: Any) -> Iterator[str]:
 def _one(written: str, value: Any, schema: Schema, check_path: CheckPath) -> tuple[Flag | str, Any]:
     """The flag (or the name of one that this schema lacks) and its judged value. Raises ValueError."""
     exact = schema.exact(written)
-    if exact is None and (gone := REMOVED.get(canonical(written))) and not (schema.stands_in_for and schema.is_older):
+    if (
+        exact is None
+        and (gone := REMOVED.get(canonical(written)))
+        and not (schema.stands_in_for and schema.is_older)
+    ):
         raise Wrong(f"vLLM {schema.version} has no --{canonical(written)} any more. {gone.instead}")
     if why := refused_flag(written, value):
         raise Wrong(why if written.lstrip("-") in why else f"{written}: {why}")

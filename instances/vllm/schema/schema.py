@@ -179,23 +179,27 @@ def shipped() -> Schema:
 def of_engine(slug: str, version: str, folder: Path) -> Schema:
     """The flags of an engine: those that it told itself (`<slug>.json` in `folder`), or else the shipped ones.
 
-    The latter stand in where the engine has another version.
+    The latter stand in where the engine has another version. What another engine told that stood in this place
+    before does not count.
     """
-    own = folder / f"{slug}.json"
+    engine = version.partition("+")[0]
+    own = _told(folder / f"{slug}.json")
+    if own and (own.version == engine or "unknown" in (own.version, engine)):
+        return own
+    known = shipped()
+    return known if engine == known.version else _standing_in(engine)
+
+
+def _told(path: Path) -> Schema | None:
+    """What an engine told; None where it did not yet, or the file is not whole."""
     try:
-        return _read(own, own.stat().st_mtime_ns)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-    ):  # not told yet, or not by this console: what ships is known to be good
-        pass
-    known, told = shipped(), version.partition("+")[0]
-    return known if told == known.version else _standing_in(told)
+        return load(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def load(path: Path) -> Schema:
-    """Read a file of `dump.py`. Raises OSError, ValueError and KeyError."""
+    """Read a file of `dump.py`. Raises OSError, ValueError, KeyError and TypeError."""
     return _read(path, path.stat().st_mtime_ns)
 
 

@@ -181,3 +181,9 @@ def test_a_persons_own_choice_of_quiet_endpoints_stays() -> None:
     config = {"model": "x/y", "args": {"disable-access-log-for-endpoints": "/ping"}}
     argv = serve_argv("vllm", config, served_names=["a"], port=1, accelerator="cpu", version="0.32.0")
     assert argv.count("--disable-access-log-for-endpoints") == 1 and "/ping" in argv
+
+
+def test_a_list_of_a_flag_that_takes_json_is_one_word() -> None:
+    words = argv({"model": "m", "args": {"allowed-methods": ["GET"], "custom-histogram-buckets": {"a": [1]}}})
+    assert words[words.index("--allowed-methods") + 1] == '["GET"]'
+    assert words[words.index("--custom-histogram-buckets") + 1] == '{"a": [1]}'
