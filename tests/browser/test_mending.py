@@ -29,7 +29,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Console
     knobs = {"LOG_FILE": str(folder / "said"), "EXIT_CODE": "1", "EXIT_PHASE": "memory"}
     env = {f"FAKE_VLLM_{name}": value for name, value in knobs.items()}
     body = {"name": "long", "preset": "tiny-demo", "max_model_len": 262144, "env": env}
-    instance_id = console.api("POST", "/api/models/deploy", json=body).json()["id"]
+    instance_id = console.api("POST", "/api/models/deploy?force=true", json=body).json()["id"]
     console.reaches(instance_id, "error")
     yield console, instance_id
     console.close()
