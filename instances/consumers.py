@@ -58,6 +58,7 @@ def reader_of(scope: Mapping[str, Any]) -> Reader:
         language=translation.get_language_from_request(request),
         csrf_token=request.COOKIES.get(settings.CSRF_COOKIE_NAME, ""),
         address=f"{'https' if secure else 'http'}://{host}/v1",
+        user=scope.get("user"),
     )
 
 

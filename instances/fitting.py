@@ -67,7 +67,7 @@ def ask_hub(patience: float = HUB_PATIENCE) -> model_facts.Ask:
 
 def accelerator_of(config: Mapping[str, Any]) -> str:
     """Of the engine that would run it; without one, of the one that would be installed here."""
-    engine = engines.find()
+    engine = engines.choose(config.get("engine"))
     if isinstance(engine, engines.Missing):
         gpus = free_memory.gpus_now()
         return "cuda" if gpus is not None and gpus.gpus else "cpu"

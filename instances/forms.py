@@ -10,6 +10,7 @@ from typing import Any
 from django import forms
 from django.urls import reverse_lazy
 from django.utils.html import format_html
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
@@ -139,7 +140,13 @@ class DeployForm(forms.Form):
         widget=ChosenGpus(attrs={"autocomplete": "off", "placeholder": "0, 1"}),
         help_text=_("None chosen: the first ones."),
     )
-    engine = forms.ChoiceField(label=_("Engine"), required=False)
+    engine = forms.ChoiceField(
+        label=_("Engine"),
+        required=False,
+        help_text=format_lazy(
+            _('Other versions are installed under <a href="{}">Engines</a>.'), reverse_lazy("engines")
+        ),
+    )
     args = FlagField(label=_("Flags"), required=False)
     env = forms.CharField(
         label=_("Environment"),

@@ -14,12 +14,12 @@ from django.http import QueryDict
 from monitoring.cards import SystemCards
 from monitoring.sampler import Readings
 
-from . import cards, fit_history, history, log_card, recent, shelf
+from . import cards, engine_rows, fit_history, history, log_card, recent, shelf
 from .log_card import Ask
 from .models import DesiredState, Instance, Launch
 from .query import number_in
 
-KINDS = ("dashboard", "instance", "launch", "models")  # pages of which more than the sidebar lives
+KINDS = ("dashboard", "instance", "launch", "models", "engines")  # pages of which more than the sidebar lives
 TABS = ("overview", "logs", "metrics", "history", "configuration")
 Facts = dict[str, Any]
 
@@ -110,6 +110,15 @@ def models() -> Facts:
         "has_smollm2": any(one.where == "package" and not one.missing for one in found),
         "roots": settings.LLMOPS_MODEL_ROOTS,
     }
+
+
+def engines() -> Facts:
+    """What stands side by side, and what is being installed; half an engine is told of by its installation only."""
+    rows = engine_rows.rows()
+    installations = engine_rows.installations(rows)
+    told = {one.row.found.slug for one in installations if one.row}
+    shown = [row for row in rows if row.found.engine or row.found.slug not in told]
+    return {"engines": shown, "installations": installations}
 
 
 def log(launch: Launch | None, tab: str = "", ask: Ask | None = None) -> Facts:

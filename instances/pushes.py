@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.template.loader import render_to_string
 from django.utils import translation
 
+from accounts.models import User
 from monitoring.sampler import Readings
 
 from . import cards, pages
 from .cards import Card
 from .context import sidebar_cards
-from .models import Instance, Launch
+from .models import MANAGE_ENGINES, Instance, Launch
 
 CLOCKS = re.compile(r"(<time\b[^>]*>)[^<]*")  # the page moves these by itself
 FIELDS = re.compile(r'name="submission" value="[^"]*"')  # new at each rendering
@@ -28,6 +30,11 @@ class Reader:
     language: str
     csrf_token: str
     address: str  # where this reader's programs find us, ending in /v1
+    user: User | AnonymousUser | None = None
+
+    def may(self, permission: str) -> bool:
+        """Reads the database the first time."""
+        return self.user is not None and self.user.has_perm(permission)
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,8 @@ class Feed:
             yield from self._launch()
         if self.page.kind == "models":
             yield from self._models()
+        if self.page.kind == "engines":
+            yield from self._engines()
 
     def _sidebar(self, every: list[Card]) -> Part:
         facts = {"sidebar_instances": every, "sidebar_here": self.page.instance}
@@ -169,6 +178,11 @@ class Feed:
         ended = tuple((one.job.pk, one.job.state) for one in facts["downloads"])
         if self._sent.get("here") != ended:  # the disk is looked at again only when something came or went
             yield Part("here", self._draw("models.html#here", pages.models()), ended)
+
+    def _engines(self) -> Iterator[Part]:
+        facts = pages.engines() | {"may_manage": self.reader.may(MANAGE_ENGINES)}
+        yield Part("installations", self._draw("engines.html#installations", facts))
+        yield Part("engines", self._draw("engines.html#engines", facts))
 
     def _log_state(self, launch: Launch) -> Part:
         """The one word of a log's head that changes when its launch ends; the lines have their own socket."""

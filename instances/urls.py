@@ -1,7 +1,7 @@
 from django.urls import path, re_path
 
 from .pages import TABS
-from .views import actions, dashboard, deploy, flags, history, instance, models, paste, revisions
+from .views import actions, dashboard, deploy, engines, flags, history, instance, models, paste, revisions
 
 _tabs = "|".join(TABS[1:])
 
@@ -20,6 +20,10 @@ urlpatterns = [
     path("models/download/", models.download, name="model-download"),
     path("models/downloads/<int:pk>/cancel/", models.cancel, name="model-download-cancel"),
     path("models/token/<slug:hub>/", models.token, name="model-token"),
+    path("engines/", engines.engines, name="engines"),
+    path("engines/versions/", engines.versions, name="engine-versions"),
+    path("engines/installations/<int:pk>/cancel/", engines.cancel, name="engine-cancel"),
+    path("engines/<str:slug>/remove/", engines.remove, name="engine-remove"),
     path("history/", history.history, name="history"),
     path("instances/<int:pk>/", instance.instance, name="instance"),
     re_path(rf"^instances/(?P<pk>[0-9]+)/(?P<tab>{_tabs})/$", instance.instance, name="instance-tab"),

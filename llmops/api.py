@@ -13,6 +13,7 @@ from ninja.security import HttpBearer, SessionAuth
 from accounts.models import User
 from accounts.services import owner_of_key
 from instances.api.catalog import catalog
+from instances.api.engines import engine_router
 from instances.api.instances import models
 from instances.api.jobs import jobs
 from instances.api.revisions import revisions
@@ -43,6 +44,7 @@ api = NinjaAPI(
 api.add_router("/system", system)
 api.add_router("/catalog", catalog)
 api.add_router("/jobs", jobs)
+api.add_router("/engines", engine_router)
 api.add_router("/models", tools)
 api.add_router("/models", models)
 api.add_router("/models", revisions)

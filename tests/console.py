@@ -143,7 +143,7 @@ class Console(Door):
             "LLMOPS_DATA": str(data),
             "LLMOPS_BIND": f"127.0.0.1:{self.port}",
             "LLMOPS_LAUNCH_PORTS": self.ports.launches,
-            **({"LLMOPS_VLLM": str(vllm)} if vllm else {}),
+            **({"LLMOPS_VLLM": str(vllm), "LLMOPS_ENGINES": str(data / "engines")} if vllm else {}),
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None

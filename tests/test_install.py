@@ -303,12 +303,23 @@ def test_it_is_run_for_its_version_once_and_again_only_after_it_changed(host: Ho
     script = f"echo x >> {tmp_path}/ran; echo "
     command = own_command(tmp_path / "own/vllm", f"{script} 1.0")
     host.environ["LLMOPS_VLLM"] = command
-    versions = [found.version for _ in range(3) if isinstance(found := host.find(), Engine)]
+    versions = [found.version for _ in range(3) if isinstance(found := host.install(), Engine)]
     own_command(tmp_path / "own/vllm", f"{script} 2.0")
     os.utime(command, ns=(1, 1))
-    versions += [found.version for _ in range(2) if isinstance(found := host.find(), Engine)]
+    versions += [found.version for _ in range(2) if isinstance(found := host.install(), Engine)]
     assert versions == ["1.0", "1.0", "1.0", "2.0", "2.0"]
     assert (tmp_path / "ran").read_text().split() == ["x", "x"]
+
+
+def test_nobody_waits_for_a_command_that_is_asked_for_its_version(host: Host, tmp_path: Path) -> None:
+    """A page that asks gets the engine at once, and its version as soon as the command has said it."""
+    os.mkfifo(tmp_path / "go")
+    host.environ["LLMOPS_VLLM"] = own_command(tmp_path / "own/vllm", f"read word < {tmp_path}/go; echo 1.0")
+    found = host.find()
+    assert isinstance(found, Engine) and found.asking and found.version == "unknown"
+    (tmp_path / "go").write_text("go\n")
+    own_engine = host.install()
+    assert isinstance(own_engine, Engine) and not own_engine.asking and own_engine.version == "1.0"
 
 
 @pytest.mark.parametrize(("mode", "fault"), [(None, "does not exist"), (0o644, "cannot be executed")])

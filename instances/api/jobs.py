@@ -10,13 +10,11 @@ from ninja import Router, Schema
 from pydantic import ConfigDict, Field
 
 from instances.jobs.services import cancel_job
-from instances.models import Job, JobKind
+from instances.models import MANAGE_ENGINES, Job, JobKind
 
 from .shapes import Refusal, user_of
 
 jobs = Router(tags=["jobs"])
-
-MANAGE_ENGINES = "instances.manage_engines"
 
 
 class Progress(Schema):

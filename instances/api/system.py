@@ -25,14 +25,19 @@ gpu_reader = GpuReader()
 @system.get("/status")
 def status(request: HttpRequest) -> Json:
     """CPU, memory, disk, GPUs, engines, and instances by state."""
-    engine = engines.find()
-    found = [] if isinstance(engine, engines.Missing) else [engine]
+    working = [(one, one.engine) for one in engines.every() if one.engine]
     counts = Instance.objects.counts_by_state()
     return {
         **host_reader.read().as_json(),
         "gpus": gpu_reader.read().as_json()["gpus"],
         "engines": [
-            {"path": str(one.path), "version": one.version, "accelerator": one.accelerator} for one in found
+            {
+                "path": str(engine.path),
+                "version": engine.version,
+                "accelerator": engine.accelerator,
+                "default": found.default,
+            }
+            for found, engine in working
         ],
         "instances": {state.value: counts.get(state.value, 0) for state in State},
     }

@@ -10,90 +10,183 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('instances', '0002_supervision'),
+        ("instances", "0002_supervision"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Preset',
+            name="Preset",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(max_length=63, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9][a-z0-9._-]{0,62}$', 'Use 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit.')])),
-                ('title', models.CharField(max_length=80)),
-                ('family', models.CharField(max_length=40)),
-                ('model', models.CharField(max_length=500)),
-                ('summary', models.CharField(blank=True, max_length=200)),
-                ('size', models.CharField(blank=True, max_length=40)),
-                ('gpu_memory', models.PositiveIntegerField(default=0, verbose_name='GPU memory (GB)')),
-                ('gpus', models.PositiveSmallIntegerField(default=1, verbose_name='GPUs')),
-                ('config', models.JSONField(blank=True, default=dict)),
-                ('position', models.PositiveIntegerField(default=0)),
-                ('enabled', models.BooleanField(default=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "slug",
+                    models.CharField(
+                        max_length=63,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9._-]{0,62}$",
+                                "Use 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit.",
+                            )
+                        ],
+                    ),
+                ),
+                ("title", models.CharField(max_length=80)),
+                ("family", models.CharField(max_length=40)),
+                ("model", models.CharField(max_length=500)),
+                ("summary", models.CharField(blank=True, max_length=200)),
+                ("size", models.CharField(blank=True, max_length=40)),
+                ("gpu_memory", models.PositiveIntegerField(default=0, verbose_name="GPU memory (GB)")),
+                ("gpus", models.PositiveSmallIntegerField(default=1, verbose_name="GPUs")),
+                ("config", models.JSONField(blank=True, default=dict)),
+                ("position", models.PositiveIntegerField(default=0)),
+                ("enabled", models.BooleanField(default=True)),
             ],
             options={
-                'ordering': ('position', 'pk'),
+                "ordering": ("position", "pk"),
             },
         ),
         migrations.AlterModelOptions(
-            name='instance',
-            options={'ordering': ('name',), 'permissions': [('trust_remote_code', 'Can run Python that comes with a model'), ('force_fit', 'Can start what does not seem to fit')]},
+            name="instance",
+            options={
+                "ordering": ("name",),
+                "permissions": [
+                    ("trust_remote_code", "Can run Python that comes with a model"),
+                    ("force_fit", "Can start what does not seem to fit"),
+                ],
+            },
         ),
         migrations.AddField(
-            model_name='launch',
-            name='estimate',
+            model_name="launch",
+            name="estimate",
             field=models.JSONField(null=True),
         ),
         migrations.AddField(
-            model_name='launch',
-            name='measured',
+            model_name="launch",
+            name="measured",
             field=models.JSONField(null=True),
         ),
         migrations.AddField(
-            model_name='revision',
-            name='restart_policy',
-            field=models.CharField(choices=[('on-failure', 'start again after a failure'), ('never', 'never')], default='on-failure', max_length=10),
+            model_name="revision",
+            name="restart_policy",
+            field=models.CharField(
+                choices=[("on-failure", "start again after a failure"), ("never", "never")],
+                default="on-failure",
+                max_length=10,
+            ),
         ),
         migrations.AddField(
-            model_name='revision',
-            name='served_name',
+            model_name="revision",
+            name="served_name",
             field=models.CharField(blank=True, max_length=200),
         ),
         migrations.CreateModel(
-            name='HubToken',
+            name="HubToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hub', models.CharField(max_length=20, unique=True)),
-                ('encrypted', models.TextField(editable=False)),
-                ('set_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('set_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("hub", models.CharField(max_length=20, unique=True)),
+                ("encrypted", models.TextField(editable=False)),
+                ("set_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "set_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('model', 'download of a model'), ('engine', 'installation of an engine'), ('flags', "reading of an engine's flags")], max_length=10)),
-                ('subject', models.CharField(max_length=500)),
-                ('options', models.JSONField(default=dict)),
-                ('wanted', models.BooleanField(default=True)),
-                ('state', models.CharField(choices=[('waiting', 'waiting'), ('running', 'running'), ('done', 'done'), ('failed', 'failed'), ('cancelled', 'cancelled')], db_index=True, default='waiting', max_length=10)),
-                ('progress', models.JSONField(default=dict)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('advice', models.CharField(blank=True, max_length=500)),
-                ('host', models.CharField(default=_socket.gethostname, max_length=100)),
-                ('created', models.DateTimeField(default=django.utils.timezone.now)),
-                ('started_at', models.DateTimeField(null=True)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('asked_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('launch', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='jobs', to='instances.launch')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("model", "download of a model"),
+                            ("engine", "installation of an engine"),
+                            ("flags", "reading of an engine's flags"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("subject", models.CharField(max_length=500)),
+                ("options", models.JSONField(default=dict)),
+                ("wanted", models.BooleanField(default=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "waiting"),
+                            ("running", "running"),
+                            ("done", "done"),
+                            ("failed", "failed"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        db_index=True,
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("progress", models.JSONField(default=dict)),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("advice", models.CharField(blank=True, max_length=500)),
+                ("host", models.CharField(default=_socket.gethostname, max_length=100)),
+                ("created", models.DateTimeField(default=django.utils.timezone.now)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "asked_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "launch",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="jobs",
+                        to="instances.launch",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-pk',),
-                'permissions': [('manage_engines', 'Can install and remove engines'), ('manage_tokens', 'Can set the tokens of model hubs')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ('waiting', 'running'))), fields=('host', 'kind', 'subject'), name='job_one_open_per_subject')],
+                "ordering": ("-pk",),
+                "permissions": [
+                    ("manage_engines", "Can install and remove engines"),
+                    ("manage_tokens", "Can set the tokens of model hubs"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state__in", ("waiting", "running"))),
+                        fields=("host", "kind", "subject"),
+                        name="job_one_open_per_subject",
+                    )
+                ],
             },
         ),
     ]

@@ -9,12 +9,13 @@ from .instance import (
     RestartPolicy,
     Revision,
 )
-from .job import Job, JobKind, JobQuerySet, JobState
+from .job import MANAGE_ENGINES, Job, JobKind, JobQuerySet, JobState
 from .launch import Launch, LaunchQuerySet
 from .preset import TINY_DEMO, Preset
 from .token import HubToken
 
 __all__ = [
+    "MANAGE_ENGINES",
     "NAME_MESSAGE",
     "NAME_PATTERN",
     "TINY_DEMO",

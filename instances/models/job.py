@@ -27,6 +27,7 @@ class JobState(models.TextChoices):
     CANCELLED = "cancelled", _("cancelled")
 
 
+MANAGE_ENGINES = "instances.manage_engines"  # a permission
 OPEN = (JobState.WAITING, JobState.RUNNING)
 
 

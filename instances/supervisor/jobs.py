@@ -31,6 +31,7 @@ class Jobs:
         self.launcher = launcher
         self.keepers: dict[int, int] = {}  # job -> pid of the process whose end is worth a step
         self.running = 0
+        self.installed = False  # an engine is new, and nobody has looked at it yet
         self._stopped: set[int] = set()
         self._seen: dict[int, tuple[int, int]] = {}  # inode and mtime of the progress file that was read
         self._changed: set[int] = set()
@@ -133,3 +134,4 @@ class Jobs:
         self._stopped.discard(job.pk)
         self._seen.pop(job.pk, None)
         self._note(job, state=state, ended_at=timezone.now(), **facts)
+        self.installed |= job.kind == JobKind.ENGINE and state == JobState.DONE

@@ -29,7 +29,7 @@ from monitoring.gpu import GpuReader
 from monitoring.host import HostReader
 from monitoring.sampler import Readings, Sampler, Target
 
-from . import adoption, downloads
+from . import adoption, downloads, flags
 from .jobs import Jobs
 from .readiness import Answer, Endpoint, is_healthy, is_ready
 from .reconcile import Reconciler
@@ -62,6 +62,7 @@ class Supervisor:
         self._targets: list[Target] = []
         self._keepers: dict[int, int] = {}  # pid -> its pidfd, in the event loop's care
         self._adopted = False
+        self._asks_flags = True  # some engine's flags may not be known
         self._tidied_at = float("-inf")
 
     def ring(self) -> None:
@@ -117,6 +118,9 @@ class Supervisor:
                 self._adopted = True
             for job_id in await self._in_thread(self.jobs.step):  # first: launches wait for downloads
                 await announce.job_changed(job_id)
+            if self._asks_flags or self.jobs.installed:
+                self.jobs.installed = False
+                self._asks_flags = await self._in_thread(flags.request_missing)
             for instance_id in await self._in_thread(self.reconciler.step):
                 await announce.instance_changed(instance_id)
         except (DatabaseError, InterfaceError) as error:

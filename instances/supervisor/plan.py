@@ -80,9 +80,9 @@ def check_port(launch: Launch) -> None:
         )
 
 
-def engine_here() -> engines.Engine:
-    """Raises Obstacle."""
-    engine = engines.find()
+def engine_of(launch: Launch) -> engines.Engine:
+    """The one that its configuration names, or the default one. Raises Obstacle."""
+    engine = engines.choose(launch.revision.config.get("engine"))
     if isinstance(engine, engines.Missing):
         raise Obstacle(engine.reason, engine.mend)
     return engine

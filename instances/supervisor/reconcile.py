@@ -170,7 +170,7 @@ class Reconciler:
             self._move(launch, State.STARTING, started_at=timezone.now(), note="")
             return
         try:
-            engine = plan.engine_here()
+            engine = plan.engine_of(launch)
             about = {"accelerator": engine.accelerator, "engine_version": engine.version[:40]}
             self._note(launch, gpus=claims.gpus_of(launch.revision.config, engine.accelerator), **about)
             waits: dict[str, Any] = {

@@ -17,7 +17,7 @@ def command_of(config: Mapping[str, Any], served_name: str, name: str) -> str:
 
     An automatic port is shown as the first that would be tried.
     """
-    found = engines.find()
+    found = engines.choose(config.get("engine"))
     engine = None if isinstance(found, engines.Missing) else found
     try:
         argv = serve_argv(

@@ -29,7 +29,10 @@ def models(request: HttpRequest) -> HttpResponse:
 def names(request: HttpRequest) -> HttpResponse:
     """What the deploy form offers while a model's name is typed: those here first."""
     text = request.GET.get("model", "")
-    facts = {"here": shelf.here(), "search": shelf.search(text, "huggingface") if not text.startswith("/") else None}
+    facts = {
+        "here": shelf.here(),
+        "search": shelf.search(text, "huggingface") if not text.startswith("/") else None,
+    }
     return render(request, "instances/models.html#names", facts)
 
 

@@ -115,19 +115,24 @@ def choose(
     if not name:
         return find(environ, root)
     known = every(environ, root)
-    named = [one for one in known if name in (one.slug, str(one.path), _path_of(one))]
-    named = named or [one for one in known if name in (one.version, one.version.partition("+")[0])]
-    for one in named:
-        if one.engine:
-            return one.engine
-    if named and named[0].missing:
-        return named[0].missing
+    meant = named(name, known)
+    if meant and (outcome := meant.engine or meant.missing):
+        return outcome
     working = [one.engine for one in known if one.engine]
     if not working:
         return Missing(
             f"There is no engine {name} on this host, nor any other.", "Run ./start.sh; it installs one."
         )
     return Missing(f"There is no engine {name} on this host.", f"Choose another one: {listed(working)}.")
+
+
+def named(name: str | None, known: list[Found]) -> Found | None:
+    """What a configuration's `engine` means among `every`: one that works before one that does not."""
+    if not name:
+        return next((one for one in known if one.default), None)
+    meant = [one for one in known if name in (one.slug, str(one.path), _path_of(one))]
+    meant = meant or [one for one in known if name in (one.version, one.version.partition("+")[0])]
+    return next((one for one in meant if one.engine), meant[0] if meant else None)
 
 
 def choices(environ: Mapping[str, str] = os.environ, root: Path | None = None) -> list[tuple[str, Engine]]:

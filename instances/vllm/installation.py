@@ -105,10 +105,8 @@ class Installation:
         if self.requirements.exists():
             return
         package = f"{resolution.PACKAGE[self.accelerator]}=={self.version}"
-        if self.accelerator == "cuda":  # pip finds out by itself, on the way
-            pins = [package]
-        else:
-            pins = self._resolved(package)
+        # For CUDA pip finds out by itself, on the way.
+        pins = [package] if self.accelerator == "cuda" else self._resolved(package)
         self._versions()
         draft = self.requirements.with_name(f"{self.requirements.name}.new")
         draft.write_text("\n".join(pins) + "\n")

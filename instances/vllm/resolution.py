@@ -48,18 +48,19 @@ def locked_version(requirements: Path, accelerator: Accelerator) -> str:
 
 def versions(home: Path, accelerator: Accelerator) -> list[str]:
     """The newest versions that the package index had when it was last asked; a few known ones before that."""
-    kept = json_files.read(home / _kept(accelerator)).get("versions")
+    kept = json_files.read(kept_versions(home, accelerator)).get("versions")
     return [str(one) for one in kept][:SHOWN] if isinstance(kept, list) else list(NEWEST[accelerator])
 
 
 def keep_versions(home: Path, accelerator: Accelerator, said: str) -> None:
     """Remember what `pip index versions` said. Raises OSError."""
     if found := AVAILABLE.search(said):
-        json_files.write(home / _kept(accelerator), {"versions": found[1].replace(" ", "").split(",")})
+        json_files.write(kept_versions(home, accelerator), {"versions": found[1].replace(" ", "").split(",")})
 
 
-def _kept(accelerator: Accelerator) -> str:
-    return f"versions-{accelerator}.json"
+def kept_versions(home: Path, accelerator: Accelerator) -> Path:
+    """The file that remembers what the package index said."""
+    return home / f"versions-{accelerator}.json"
 
 
 def stand_ins(folder: Path) -> None:

@@ -19,7 +19,7 @@ from tests.fakes import fake_http, fake_output
 from tests.fakes.fake_output import log, write
 from tests.fakes.fake_server import FakeServer, Manners
 
-VERSION = "0.32.0"
+VERSION = os.environ.get("FAKE_VLLM_VERSION") or "0.32.0"
 CHOICES = {
     "--dtype": ("auto", "bfloat16", "float", "float16", "float32", "half"),
     "--scheduling-policy": ("fcfs", "priority"),
