@@ -34,6 +34,8 @@ PAGES = (
     "/instances/{id}/history/",
     "/instances/{id}/configuration/",
     "/models/",
+    "/engines/",
+    "/deploy/paste/",
     "/chat/",
     "/history/",
     "/keys/",
