@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from instances.vllm.causes.command import as_json
 from instances.vllm.flags import canonical_flag
 from instances.vllm.schema import Flag, Schema
 from instances.vllm.schema.removed import REMOVED
@@ -198,6 +199,9 @@ def _json(flag: Flag, value: Any, keys: tuple[str, ...], appends: bool, notes: l
             if not _is_json(text):
                 notes.append(f"The value of --{flag.name} was in Python's quotes; it was written as JSON.")
             value = found
+    elif not keys and flag.kind == "json" and isinstance(meant := as_json(text), dict) and meant:
+        notes.append(f"--{flag.name} {text} was written as JSON, as vLLM wants it today.")
+        value = meant
     elif keys:
         value = text.split(",") if appends else _plain(text)
     for key in reversed(keys):

@@ -15,6 +15,7 @@ from .words import Command, Word
 ASSIGNED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\+?=(.*)", re.DOTALL)
 POWERSHELL = re.compile(r"\$env:([A-Za-z_][A-Za-z0-9_]*)$", re.IGNORECASE)
 ARRAY = re.compile(r"(?m)^[ ]*(?:declare -a )?([A-Za-z_][A-Za-z0-9_]*)\+?=\(([^()]{0,8000})\)")
+MODEL = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")  # of a hub
 MODULE = re.compile(r"vllm\.entrypoints\.(?:openai\.api_server|cli\.main|api_server)")
 ENGINE_NAMES = re.compile(
     r"^(?:CUDA_|VLLM_|NCCL_|HF_|HUGGING|TORCH|PYTORCH_|OMP_|NVIDIA_|FLASHINFER|TOKENIZERS_|TRITON_)"
@@ -176,10 +177,21 @@ def _engine_of(words: list[Word], shell: Shell, depth: int) -> Invocation | None
                 if inner:
                     _prefix(words[:at], invocation)
                     return _merged(invocation, inner)
-    if words[0].text.startswith("--") and len(words[0].text) > 3:
-        invocation.words = words
+    if _is_rest_of_one(words):
+        invocation.words = words[1:] if words[0].text == "serve" else words
         return invocation
     return None
+
+
+def _is_rest_of_one(words: Sequence[Word]) -> bool:
+    """Whether only the end of a command was copied: `--model X ...`, `serve X ...`, `Qwen/Qwen3-8B --...`."""
+    first, second = words[0].text, words[1].text if len(words) > 1 else ""
+    if first == "serve":
+        return len(words) > 1
+    if first.startswith("--"):
+        return len(first) > 3
+    is_model = MODEL.fullmatch(first) and not first.endswith((".sh", ".py", ".exe"))
+    return bool(is_model) and second.startswith("--")
 
 
 def _in_container(words: list[Word], invocation: Invocation, depth: int) -> Invocation | None:

@@ -176,3 +176,29 @@ def test_a_folder_is_joined_with_the_one_that_the_text_names() -> None:
 def test_a_name_that_could_be_a_folder_is_said_to_be_read_as_a_hubs() -> None:
     assert body("cd /srv\nvllm serve Qwen/Qwen3-8B")["model"] == QWEN
     assert "If it is a folder in /srv, write its full path." in notes("cd /srv\nvllm serve Qwen/Qwen3-8B")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Qwen/Qwen3-8B --max-model-len 8192",
+        "serve Qwen/Qwen3-8B --max-model-len 8192",
+        "--model Qwen/Qwen3-8B --max-model-len 8192",
+    ],
+)
+def test_the_end_of_a_command_is_enough(text: str) -> None:
+    read = body(text)
+    assert (read["model"], read["max_model_len"]) == ("Qwen/Qwen3-8B", 8192)
+
+
+@pytest.mark.parametrize(
+    "text", ["ollama run llama3", "scripts/run.sh --model x", "serve", "a/b c/d", "ls -la"]
+)
+def test_what_starts_no_engine_gives_none(text: str) -> None:
+    assert body(text) == {}
+
+
+def test_the_old_form_of_limits_is_written_as_json() -> None:
+    read = found("vllm serve a/b --limit-mm-per-prompt image=2,video=1")
+    assert read.configuration["args"] == {"limit-mm-per-prompt": {"image": 2, "video": 1}}
+    assert any("JSON" in note for note in read.notes) and not read.left_out
