@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils import timezone
+
 from instances import presence
 from instances.catalog.space import words
 from instances.jobs.services import request_job
@@ -61,11 +63,12 @@ def why_to_wait(launch: Launch, engine: Engine) -> dict[str, Any]:
 
 def fetched(launch: Launch) -> dict[str, float]:
     """How long its start waited for a download, for its phases; empty when it did not."""
-    jobs = Job.objects.here().of(JobKind.MODEL, str(launch.revision.config["model"]))
-    job = jobs.filter(state=JobState.DONE, ended_at__gt=launch.created).order_by("-pk").first()
-    if job is None or job.ended_at is None:
+    job = Job.objects.here().of(JobKind.MODEL, str(launch.revision.config["model"])).order_by("-pk").first()
+    # One whose files are all there may not have been seen to end yet.
+    if job is None or job.state not in (JobState.DONE, JobState.RUNNING):
         return {}
-    return {FETCHED: round((job.ended_at - max(job.created, launch.created)).total_seconds(), 3)}
+    waited = (job.ended_at or timezone.now()) - max(job.created, launch.created)
+    return {FETCHED: round(waited.total_seconds(), 3)} if waited.total_seconds() > 0 else {}
 
 
 def said_of(job: Job) -> str:

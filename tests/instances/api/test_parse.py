@@ -110,7 +110,7 @@ def test_an_unknown_key_is_refused(page: Client) -> None:
     assert ask(page, "vllm serve a/b", run=True)[0] == 422
 
 
-def test_a_stranger_may_not_ask(client: Client) -> None:
+def test_a_stranger_may_not_ask(client: Client, mia: User) -> None:
     sent = json.dumps({"command": "vllm serve a/b"})
     assert client.post("/api/models/parse", sent, content_type="application/json").status_code == 401
 
