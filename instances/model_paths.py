@@ -8,6 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+LONGEST = 500  # characters; what the record of a download holds
 
 
 class OutsideRoots(Exception):
@@ -24,11 +25,16 @@ def resolve(model: str) -> str:
 
     Raises OutsideRoots. Called at the save and again at the start, since a link may have been swapped between.
     """
+    if len(model) > LONGEST:
+        raise OutsideRoots(f"“{model[:40]}…” is too long to be the name of a model or a path.")
     if not is_path(model):
-        if not HUB_ID.match(model) or ".." in model:
+        if not HUB_ID.fullmatch(model) or ".." in model:
             raise OutsideRoots(f"“{model}” is neither a hub name like Qwen/Qwen3-8B nor a path.")
         return model
-    real = Path(model).expanduser().resolve()
+    try:
+        real = Path(model).expanduser().resolve()
+    except (RuntimeError, OSError, ValueError):  # nobody's home, a loop of links, a zero byte
+        raise OutsideRoots(f"{model!r} is no path that can be followed on this machine.") from None
     roots = [root.expanduser().resolve() for root in settings.LLMOPS_MODEL_ROOTS]
     if not any(real.is_relative_to(root) for root in roots):
         places = ", ".join(str(root) for root in roots)

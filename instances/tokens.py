@@ -100,9 +100,9 @@ def to_ask(hub: str) -> str:
     return value(hub) or os.environ.get(HUBS[hub].variable, "")
 
 
-def environment() -> dict[str, str]:
-    """All of them, by the names that the hubs' tools read."""
-    found = {hub.variable: value(name) for name, hub in HUBS.items()}
+def environment(*hubs: str) -> dict[str, str]:
+    """Those of these hubs, of all when none is named, by the names that the hubs' tools read."""
+    found = {hub.variable: value(name) for name, hub in HUBS.items() if not hubs or name in hubs}
     return {name: token for name, token in found.items() if token}
 
 

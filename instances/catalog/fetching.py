@@ -35,6 +35,7 @@ class Piece:
     link: Path | None = None  # what leads to it, in the Hugging Face cache
     lock: Path | None = None  # that other programs hold while they fetch the same
     done: int = 0  # bytes
+    same: bool | None = None  # whether what is there has the checksum, once it was looked at
 
     def __post_init__(self) -> None:
         self.done = _size(self.path) if self.is_here else _size(self.part)
@@ -45,7 +46,16 @@ class Piece:
 
     @property
     def is_here(self) -> bool:
-        return self.path.is_file() and self.file.size in (None, _size(self.path))
+        """A blob of the cache is named by its checksum; any other file may be that of an earlier upload."""
+        if not self.path.is_file() or self.file.size not in (None, _size(self.path)):
+            return False
+        if self.link is not None or not self.file.sha256:
+            return True
+        if self.same is None:
+            digest = _Digest(self.file)
+            digest.read(self.path)
+            self.same = digest.is_right
+        return self.same
 
 
 class Fetcher:

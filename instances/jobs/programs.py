@@ -48,8 +48,9 @@ def environment_of(job: Job) -> dict[str, str]:
     }
     environment |= {"PYTHONPATH": str(engines.ROOT), "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
     if job.kind == JobKind.MODEL:
-        environment |= tokens.environment()
-    return environment
+        return environment | tokens.environment()
+    secret = {"HUGGING_FACE_HUB_TOKEN", *(hub.variable for hub in tokens.HUBS.values())}
+    return {name: value for name, value in environment.items() if name not in secret}
 
 
 def _model(job: Job) -> tuple[str, ...]:

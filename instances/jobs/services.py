@@ -30,7 +30,7 @@ def request_download(*, actor: User, model: str, revision: str = "") -> Job:
         raise NotFetchable(_("Say which model, as Qwen/Qwen3-8B."))
     try:
         resolve(model)
-    except (OutsideRoots, ValueError) as wrong:  # also a path with a zero byte
+    except OutsideRoots as wrong:
         raise NotFetchable(str(wrong)) from None
     if origin_of(model, settings.LLMOPS_DATA / "models").kind == "local":
         raise NotFetchable(

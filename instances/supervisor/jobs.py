@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.utils import timezone
 
 from instances.jobs import programs
+from instances.jobs.services import request_job
 from instances.launchers.base import Launcher, LaunchError, LaunchSpec, Observation, Ref
 from instances.logs import store
 from instances.models import Job, JobKind, JobState
+
+from .broken import BROKEN
 
 log = logging.getLogger(__name__)
 
@@ -42,20 +46,29 @@ class Jobs:
         self.keepers = {}
         for job in jobs:
             if job.state == JobState.RUNNING:
-                self._follow(job)
+                self._apart(self._follow, job)
         busy = [job.kind for job in jobs if job.state == JobState.RUNNING]
         for job in jobs:
-            if job.state == JobState.WAITING and self._is_begun(job, busy):
+            if job.state == JobState.WAITING and self._apart(self._begin, job, busy):
                 busy.append(job.kind)
         self.running = len(busy)
         changed, self._changed = self._changed, set()
         return changed
 
+    def _apart(self, work: Callable[..., bool | None], job: Job, *more: Any) -> bool:
+        """One that is broken is given up; the others, and every launch, go on."""
+        try:
+            return bool(work(job, *more))
+        except BROKEN as error:
+            log.exception("job %s could not be looked after", job.pk)
+            self._end(job, JobState.FAILED, error=f"It could not be looked after: {error!r}"[:500])
+            return False
+
     def _note(self, job: Job, **facts: Any) -> None:
         if Job.objects.note(job, **facts):
             self._changed.add(job.pk)
 
-    def _is_begun(self, job: Job, busy: list[str]) -> bool:
+    def _begin(self, job: Job, busy: list[str]) -> bool:
         """Whether it runs now; it waits while others of its kind do."""
         if not self._is_wanted(job):
             self._end(job, JobState.CANCELLED)
@@ -111,6 +124,10 @@ class Jobs:
             self._end(job, JobState.DONE)
         elif not self._is_wanted(job):
             self._end(job, JobState.CANCELLED)
+        elif job.pk in self._stopped:  # cancelled, and wanted again before it had ended
+            self._end(job, JobState.CANCELLED)
+            facts = {"kind": JobKind(job.kind), "subject": job.subject, "options": job.options}
+            request_job(actor=job.asked_by, launch=job.launch, **facts)
         else:
             reason, advice = self._why(job, seen)
             self._end(job, JobState.FAILED, error=reason[:500], advice=advice[:500])

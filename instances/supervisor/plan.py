@@ -139,7 +139,7 @@ def spec_of(launch: Launch, engine: engines.Engine) -> LaunchSpec:
         )
     except command.RefusedSetting as error:
         raise Obstacle(str(error), "Take it out of the configuration.") from error
-    environment |= tokens.environment()
+    environment |= tokens.environment("huggingface")  # what comes from elsewhere is on the disk by now
     if presence.needs_no_hub(config):
         environment["HF_HUB_OFFLINE"] = "1"
     return LaunchSpec(launch.pk, argv, environment, launch.directory)

@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 from django.conf import settings
-from django.db import DataError, IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from instances import events, fitting
@@ -26,15 +25,13 @@ from instances.vllm.diagnosis import Diagnosis
 from monitoring.sampler import Readings
 
 from . import claims, downloads, endings, judging, plan, ports
+from .broken import BROKEN
 from .obstacle import Obstacle
 from .waits import Waits
 from .watched import Watched
 
 log = logging.getLogger(__name__)
 
-# What a broken record, file or setting of one launch may raise. The database's absence is not among them.
-BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
-BROKEN += (psutil.Error, DataError, IntegrityError)  # type: ignore[assignment]
 Verdict = judging.Ready | judging.GiveUp | judging.Trouble | judging.Well | None
 PATIENCE = 10.0  # seconds for port and GPU memory to come free after the tree is gone
 

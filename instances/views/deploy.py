@@ -27,6 +27,7 @@ from .instance import visible_instance
 
 TAKEN = ("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "quantization", "gpus", "args")
 
+KINDS: dict[str, Any] = {"args": dict, "gpus": str | None}
 PARTS = {"deploy-fields": "picked", "deploy-presets": "presets"}  # of the page, by what htmx replaces
 
 
@@ -107,13 +108,14 @@ def _change_of(text: str) -> dict[str, Any]:
     """Keys of a deploy's body that a page may have offered; all else is left out."""
     try:
         told = json.loads(text)
+        json.dumps(told, ensure_ascii=False).encode()  # what cannot be written cannot be shown
     except (ValueError, RecursionError):
         return {}
     change = {key: told[key] for key in TAKEN if key in told} if isinstance(told, dict) else {}
     return {
         key: value
         for key, value in change.items()
-        if isinstance(value, dict if key == "args" else str | int | float | None)
+        if isinstance(value, KINDS.get(key, str | int | float | None))
     }
 
 

@@ -163,6 +163,7 @@ REFUSED_ENVIRONMENT: dict[str, str] = {
     "HF_ENDPOINT": OURS + "the token of the console would be sent there",
     "HF_TOKEN*": OURS + "a token would stand in the history; give HF_TOKEN to the console",
     "HUGGING_FACE_HUB_TOKEN": OURS + "a token would stand in the history; give HF_TOKEN to the console",
+    "MODELSCOPE_*": OURS + "the token of the console would be sent there; it is kept under Models",
     "HF_HOME": OURS + "models are kept in the model folders",
     "HF_HUB_CACHE": OURS + "models are kept in the model folders",
     "HUGGINGFACE_HUB_CACHE": OURS + "models are kept in the model folders",

@@ -177,3 +177,10 @@ def test_flags_are_read_as_on_a_command_line() -> None:
 def test_what_is_no_number_in_the_address_is_as_if_it_were_absent(page: Client, number: str) -> None:
     assert page.get("/deploy/", {"from": number}).context["instance"] is None
     assert page.get("/deploy/", {"copy": number}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "take", ['{"gpus": 5}', '{"args": {"a": ' + "[" * 900 + "]" * 900 + "}}", '{"args": {"a": "\\ud800"}}']
+)
+def test_a_forged_change_is_no_change(page: Client, take: str) -> None:
+    assert page.post("/deploy/", {"name": "x", "model": "a/b", "take": take}).status_code == 200

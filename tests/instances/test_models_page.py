@@ -126,7 +126,7 @@ def test_a_download_is_asked_for_once_and_shown(page: Client, mia: User) -> None
         ("/etc/passwd", "outside the folders for models"),
         ("a b/c d", "neither a hub name"),
         ("{root}/finetune", "nothing to fetch"),
-        ("/x\0y", "null"),
+        ("/x\0y", "is no path that can be followed"),
     ],
 )
 def test_what_cannot_be_fetched_is_refused(page: Client, folders: Path, model: str, words: str) -> None:
@@ -243,3 +243,22 @@ def test_programs_are_told_what_is_wrong(page: Client, as_jonas: Client) -> None
     assert ask(as_jonas, "DELETE", f"/api/jobs/{other.pk}")[0] == 403
     other.refresh_from_db()
     assert other.wanted
+
+
+@pytest.mark.parametrize("model", ["~nosuchuser/x", "{root}/loop", "/x\0y", "owner/na\nme", "a" * 600])
+def test_a_name_that_cannot_be_followed_is_a_sentence_at_every_door(
+    page: Client, folders: Path, engine: Any, model: str
+) -> None:
+    (folders / "models" / "loop").symlink_to(folders / "models" / "loop")
+    model = model.replace("{root}", str(folders / "models"))
+    body = {"name": "x", "model": model}
+    assert page.post("/models/download/", {"model": model}, headers={"HX-Request": "true"}).status_code in (
+        200,
+        422,
+    )
+    assert not Job.objects.exists()
+    assert page.get("/deploy/", {"model": model}).status_code == 200
+    assert page.post("/deploy/command/", body).status_code == 200
+    assert page.post("/deploy/", body).status_code == 422
+    assert ask(page, "POST", "/api/models/deploy", body)[0] == 422
+    assert ask(page, "POST", "/api/models/fit", body)[0] == 422

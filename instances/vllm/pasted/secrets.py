@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 MASK = "•••"
@@ -36,6 +36,7 @@ _LOOKS = re.compile(
     r"|\bsk-[A-Za-z0-9_-]{6,}|\bgh[pousr]_[A-Za-z0-9]{8,}|\bnvapi-[A-Za-z0-9_-]{8,}|\bAKIA[A-Z0-9]{12,}"
     r"|\bms-[0-9a-f]{8}-[0-9a-f-]{20,60}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]+"
 )
+_LOGIN = re.compile(r"\blogin\b[^\n]{0,200}?\s-p[\s=]{0,4}[\"']?(?P<value>[^\s\"']{1,400})")
 _COUNT = re.compile(r"[\d.]{1,20}[kKmMgG]?|true|false|none|", re.IGNORECASE)
 _BEARER = re.compile(r"(?P<sign>\b(?:Bearer|Basic)\s{1,4})(?P<value>[^\s'\"]{4,400})", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?P<sign>://[^\s/:@]{0,100}:)(?P<value>[^\s/@]{1,200})(?=@)")
@@ -65,12 +66,16 @@ class Secrets:
         self._values: set[str] = set()
         self._sorted: list[str] | None = None
         self.hub: dict[str, str] = {}  # tokens of model hubs, by their usual names
-        for found in _NAMED.finditer(text):
+        given = list(_FLAG.finditer(text))
+        meant = {found["value"].strip("${}") for found in given if found["value"].startswith("$")}
+        for found in _named(text):
             value = found["value"].strip("\"'")
-            if is_secret_name(found["name"], value):
+            if is_secret_name(found["name"], value) or found["name"] in meant:
                 self.add(value, found["name"])
-        for found in _FLAG.finditer(text):
+        for found in given:
             self.add(found["value"], found["name"].lstrip("-").replace("-", "_"))
+        for found in _LOGIN.finditer(text):
+            self.add(found["value"])
         for found in _LOOKS.finditer(text):
             self.add(found[0], "HF_TOKEN" if found[0].startswith("hf_") else "")
         for pattern in (_BEARER, _ADDRESS):
@@ -89,8 +94,8 @@ class Secrets:
 
     def masked(self, text: str) -> str:
         """What a person pasted, without any of them: by their names, their looks and their values."""
-        text = _FLAG.sub(lambda found: f"{found['name']}{found['sign']}{MASK}", text)
-        text = _NAMED.sub(_mask_named, text)
+        text = _FLAG.sub(_mask_flag, text)
+        text = _mask_named(text)
         for pattern in (_BEARER, _ADDRESS):
             text = pattern.sub(lambda found: f"{found['sign']}{MASK}", text)
         return self.without(text)
@@ -122,8 +127,27 @@ class Secrets:
         return self._sorted
 
 
-def _mask_named(found: re.Match[str]) -> str:
-    value = found["value"].strip("\"'")
-    if value == MASK or value.startswith("$") or not is_secret_name(found["name"], value):
-        return found[0]
-    return f"{found['name']}{found[0][len(found['name']) : found.start('value') - found.start()]}{MASK}"
+def _named(text: str) -> Iterator[re.Match[str]]:
+    """`NAME=value`, also inside the value of another name: `Environment="HF_TOKEN=..."`."""
+    at = 0
+    while found := _NAMED.search(text, at):
+        yield found
+        inside = found.start("value") + (found["value"][:1] in ("'", '"'))
+        at = found.end() if is_secret_name(found["name"], found["value"]) else inside
+
+
+def _mask_named(text: str) -> str:
+    out, at = [], 0
+    for found in _named(text):
+        value = found["value"].strip("\"'")
+        if value == MASK or value.startswith("$") or not is_secret_name(found["name"], value):
+            continue
+        out += [text[at : found.start("value")], MASK]
+        at = found.end()
+    return "".join((*out, text[at:]))
+
+
+def _mask_flag(found: re.Match[str]) -> str:
+    """A name that stands for a secret tells nothing; it stays, so that the text can be read again."""
+    shown = found["value"] if found["value"].startswith("$") else MASK
+    return f"{found['name']}{found['sign']}{shown}"

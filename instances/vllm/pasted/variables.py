@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from .quoting import PLACEHOLDER, Reader, commands_in
 from .secrets import MASK, is_secret_name
 from .words import Token, Variable, Word
 
 DEEPEST = 4  # of defaults inside defaults
+LONGEST = 20_000  # characters that one word may come to; names that stand for names would double without end
+MOST_TIMES = 500  # that names are replaced in one command
 
 
 def resolved(token: Token, known: Mapping[str, str], notes: list[str]) -> list[Word]:
@@ -17,14 +19,14 @@ def resolved(token: Token, known: Mapping[str, str], notes: list[str]) -> list[W
     pieces = [piece for piece in token.pieces if piece]
     if len(pieces) == 1 and isinstance(only := pieces[0], Variable) and _may_be_several(only, token):
         value = known.get(only.name)
-        if value is not None and re.search(r"\s", value):
+        if value is not None and re.search(r"\s", value) and len(notes) < MOST_TIMES:
             notes.append(_stands_for(only, value))
             inner = [one for command in commands_in(value)[0] for one in command.tokens]
             return [Word(one.literal, one.raw) for one in inner]
     if token.literal[:1] == "<" and PLACEHOLDER.fullmatch(token.literal):
         return [Word(token.literal, token.raw, (token.literal,))]
     unknown: list[str] = []
-    text = "".join(_value(piece, known, notes, unknown) for piece in token.pieces)
+    text = _joined(token.pieces, known, notes, unknown)
     return [Word(text, token.raw, tuple(unknown))]
 
 
@@ -45,8 +47,24 @@ def interpolated(text: str, known: Mapping[str, str], notes: list[str]) -> Word:
         if at < len(reader.text):
             pieces.append(reader.variable())
     unknown: list[str] = []
-    value = "".join(_value(piece, known, notes, unknown) for piece in pieces)
+    value = _joined(pieces, known, notes, unknown)
     return Word(value.replace("\0", "$"), text, tuple(unknown))
+
+
+def _joined(
+    pieces: Iterable[str | Variable], known: Mapping[str, str], notes: list[str], unknown: list[str]
+) -> str:
+    """What the pieces stand for. From where it would become too long on, they stay as they are written."""
+    out: list[str] = []
+    size = 0
+    for piece in pieces:
+        value = _value(piece, known, notes, unknown)
+        if isinstance(piece, Variable) and size + len(value) > LONGEST:
+            unknown.append(piece.raw)
+            value = piece.raw
+        out.append(value)
+        size += len(value)
+    return "".join(out)
 
 
 def _value(
@@ -54,7 +72,7 @@ def _value(
 ) -> str:
     if isinstance(piece, str):
         return piece
-    if piece.name in known:
+    if piece.name in known and len(notes) < MOST_TIMES:
         notes.append(_stands_for(piece, known[piece.name]))
         return known[piece.name]
     if piece.default is None or depth > DEEPEST:

@@ -291,3 +291,11 @@ def test_its_files_are_a_model_that_the_scan_knows(program: Program, tmp_path: P
     program.run()
     (here,) = scan([], program.to)
     assert (here.model, here.where, here.parameters, here.missing) == (MODEL, "cache", 10, "")
+
+
+def test_a_file_of_an_earlier_upload_of_the_same_size_is_fetched_anew(modelscope: Program) -> None:
+    modelscope.hub.add(MODEL, FILES)
+    modelscope.to.mkdir(parents=True)
+    (modelscope.to / "model.safetensors").write_bytes(bytes(len(WEIGHTS)))
+    assert modelscope.run()[0] == 0
+    assert (modelscope.to / "model.safetensors").read_bytes() == WEIGHTS

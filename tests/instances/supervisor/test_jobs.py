@@ -170,3 +170,58 @@ def test_secrets_of_the_console_and_of_hubs_stand_in_no_command_line(
     assert model.env["HF_TOKEN"] == "hf_canary-of-a-token" and "HF_TOKEN" not in engine.env
     for spec in (model, engine):
         assert "canary" not in " ".join(spec.argv) and "canary-secret-key" not in spec.env.values()
+
+
+def test_one_that_is_wanted_again_before_it_ended_has_a_successor(
+    jobs: Jobs, launcher: MemoryLauncher, mia: User, download: Callable[..., Job]
+) -> None:
+    job = download(options={"revision": "main"})
+    jobs.step()
+    launcher.stubborn.add(job.pk)
+    cancel_job(actor=mia, job=job)
+    jobs.step()
+    assert download() == job
+    launcher.end(job.pk, code=None, signal=15)
+    jobs.step()
+    successor, first = Job.objects.all()
+    assert (first.state, successor.state) == (JobState.CANCELLED, JobState.WAITING)
+    assert (successor.subject, successor.options, successor.wanted) == (MODEL, {"revision": "main"}, True)
+
+
+def test_a_broken_one_leaves_the_others_alone(
+    jobs: Jobs, launcher: MemoryLauncher, download: Callable[..., Job], tmp_path: Path, settings: Any
+) -> None:
+    settings.LLMOPS_MODEL_ROOTS = [tmp_path / "models"]
+    path = tmp_path / "models" / "modelscope" / "a" / "b"
+    broken, healthy = download(str(path)), download()
+    path.parent.mkdir(parents=True)
+    path.symlink_to(path)  # a loop
+    jobs.step()
+    broken.refresh_from_db()
+    healthy.refresh_from_db()
+    assert (broken.state, healthy.state) == (JobState.FAILED, JobState.RUNNING)
+
+
+def test_a_surprise_of_one_is_its_failure_alone(
+    jobs: Jobs, launcher: MemoryLauncher, download: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, healthy = download("a/b"), download()
+    asked = programs.command_of
+    odd = {broken.pk: "no JSON"}
+    monkeypatch.setattr(
+        programs, "command_of", lambda job: asked(job) if job.pk not in odd else int(odd[job.pk])
+    )
+    jobs.step()
+    broken.refresh_from_db()
+    healthy.refresh_from_db()
+    assert "could not be looked after" in broken.error and healthy.state == JobState.RUNNING
+
+
+def test_a_token_given_to_the_console_reaches_downloads_alone(
+    download: Callable[..., Job], mia: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN"):
+        monkeypatch.setenv(name, "canary")
+    engine = request_job(actor=mia, kind=JobKind.ENGINE, subject="0.31.0")
+    assert "canary" in programs.environment_of(download()).values()
+    assert "canary" not in programs.environment_of(engine).values()

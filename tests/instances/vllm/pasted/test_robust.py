@@ -13,7 +13,7 @@ from instances.vllm.pasted.reading import LONGEST
 from instances.vllm.schema import shipped
 from instances.vllm.schema.judging import judge_args
 
-from .made import NUMBERS, case
+from .made import NUMBERS, case, found
 
 PIECES = (
     *(
@@ -150,3 +150,9 @@ def test_more_than_can_be_read_is_said() -> None:
     found = read("vllm serve a/b --seed 3\n" + "x" * LONGEST, shipped())
     assert found.configuration["args"] == {"seed": 3}
     assert f"Only the first {LONGEST:,} characters were read." in found.notes
+
+
+def test_names_that_stand_for_names_do_not_grow_without_end() -> None:
+    lines = ["A0=aaaa", *(f"A{n}=$A{n - 1}$A{n - 1}" for n in range(1, 60)), "vllm serve $A59"]
+    read = found("\n".join(lines))
+    assert len(json.dumps([read.configuration, read.left_out, read.notes])) < 2_000_000

@@ -73,3 +73,21 @@ def test_words_about_tokens_are_no_secrets() -> None:
 def test_a_text_to_be_shown_again_has_none() -> None:
     text = f"HF_TOKEN={TOKEN} vllm serve a/b --api-key {KEY} --seed 3"
     assert masked(text) == "HF_TOKEN=••• vllm serve a/b --api-key ••• --seed 3"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[Service]\nEnvironment=VLLM_API_KEY={}\nExecStart=vllm serve a/b",
+        '[Service]\nEnvironment="VLLM_API_KEY={}"\nExecStart=vllm serve a/b',
+        "[Service]\nEnvironment='HF_TOKEN={}'\nExecStart=vllm serve a/b",
+        "docker login -u me -p {} && vllm serve a/b",
+        "K={}\nvllm serve a/b --api-key $K",
+        "K={}; vllm serve a/b --api-key ${{K}}",
+    ],
+)
+def test_a_secret_without_a_look_of_its_own_is_masked_by_where_it_stands(text: str) -> None:
+    pasted = text.format("Zq8canaryPlain77xyz")
+    read = found(pasted)
+    shown = json.dumps([masked(pasted), read.configuration, read.left_out, read.notes])
+    assert "canary" not in shown and "•••}" not in shown
