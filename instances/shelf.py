@@ -99,7 +99,7 @@ def search(text: str, source: str) -> Search:
 def _hits(text: str, source: str) -> list[Hit]:
     """Raises CatalogFailure."""
     asked = SOURCES[source]
-    endpoint, key = asked.endpoint_of(), f"hub search {source} {hash(text)}"
+    endpoint, key = asked.endpoint_of(), f"hub-search:{source}:{hash(text)}"
     known: tuple[str, str, list[Hit]] | None = cache.get(key)
     if known is not None and known[:2] == (endpoint, text):
         return known[2]
