@@ -16,7 +16,7 @@ from monitoring.engine_metrics import EngineReading
 from monitoring.processes import Usage
 from monitoring.sampler import Readings, TargetReading
 
-from . import mending
+from . import mending, shelf
 from .models import Instance, Launch
 from .phase_bars import MOVING, PhaseBar, phases_of
 from .states import State
@@ -93,11 +93,11 @@ class Card:
 
     @property
     def shown_model(self) -> str:
-        """Our demo model in words; any other model as people wrote it."""
+        """What is ours in words; a folder of somebody's own as they wrote it."""
         model = self.instance.model
         if model.startswith(str(settings.DEMO_DIR)):
             return _("Demo model, ships with the console")
-        return model
+        return shelf.title_of(model, short=False)
 
     @property
     def look(self) -> tuple[object, ...]:

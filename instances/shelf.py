@@ -113,12 +113,15 @@ def named(model: str, source: str) -> str:
     return modelscope_path(model, models_dir()) if source == "modelscope" else model
 
 
-def title_of(model: str) -> str:
-    """How people call what a configuration names: the hub's name also of what lies in a folder of ours."""
+def title_of(model: str, *, short: bool = True) -> str:
+    """How people call what a configuration names: the hub's name also of what lies in a folder of ours.
+
+    A folder of somebody's own is its last part, or not `short` the whole path.
+    """
     origin = origin_of(model, models_dir())
     if origin.kind == "package":
         return "SmolLM2 135M Instruct"
-    return origin.id if origin.kind != "local" else Path(model).name
+    return Path(model).name if short and origin.kind == "local" else origin.id
 
 
 @dataclass(frozen=True)

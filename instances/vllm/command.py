@@ -39,6 +39,8 @@ INHERITED = frozenset(
 )
 INHERITED_PREFIXES = ("LC_", "HF_", "CUDA_", "NVIDIA_")
 
+PLUGIN = Path(__file__).parent / "plugin"
+
 SECRETS = ("TOKEN", "KEY", "SECRET", "PASSWORD", "CREDENTIAL")
 
 
@@ -122,6 +124,9 @@ def engine_environment(
     environment["VLLM_CACHE_ROOT"] = str(cache_dir / "vllm")
     environment["TORCHINDUCTOR_CACHE_DIR"] = str(cache_dir / "torchinductor")
     environment["TRITON_CACHE_DIR"] = str(cache_dir / "triton")
+    environment["PYTHONFAULTHANDLER"] = "1"  # a crash of one of its processes says in the log what it was
+    if accelerator == "cpu":
+        environment["PYTHONPATH"] = str(PLUGIN)
     if os.path.exists(str(config["model"])):
         environment["HF_HUB_OFFLINE"] = "1"  # nothing to ask the hub for, and no waiting for a bad network
     chosen = config.get("gpus") if gpus is None else gpus

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.console import Console, eventually
@@ -65,6 +66,31 @@ def test_every_page_is_whole_and_nothing_scrolls_sideways(
             "[...document.querySelectorAll('[id]')].map(e => e.id).filter((id, n, all) => all.indexOf(id) !== n)"
         )
         assert not twice, f"{path} has ids twice: {twice}"
+
+
+LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+IN_A_LINE = 'title="Link to this line"'  # as high as its line of a log, which is WCAG's exception to 24 px
+
+
+@pytest.mark.parametrize("theme", ["Dark", "Light"])
+def test_every_page_keeps_wcag_aa(signed_in: Page, deployed: tuple[Console, int], theme: str) -> None:
+    console, instance_id = deployed
+    signed_in.get_by_role("button", name=theme).first.click()
+    for path in PAGES:
+        if path == "/api/docs":
+            continue  # a page of its framework
+        signed_in.goto(console.url + path.format(id=instance_id))
+        expect(signed_in.locator("h1")).to_be_visible()
+        for width in (1440, 390):
+            signed_in.set_viewport_size({"width": width, "height": 844})
+            violations = Axe().run(signed_in, options={"runOnly": LEVELS}).response["violations"]
+            wrong = {
+                (broken["id"], node["html"][:200])
+                for broken in violations
+                for node in broken["nodes"]
+                if not (broken["id"] == "target-size" and IN_A_LINE in node["html"])
+            }
+            assert not wrong, f"{path} at {width} px: {wrong}"
 
 
 def test_the_theme_is_kept(signed_in: Page, deployed: tuple[Console, int]) -> None:

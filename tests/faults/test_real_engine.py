@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from instances.vllm.command import engine_environment
 from instances.vllm.engines import Engine
 from tests.console import ROOT, Console, eventually
 from tests.faults.engines import (
@@ -67,6 +71,17 @@ def runs(console: Console, instance_id: int) -> dict[str, Any]:
 def chat(console: Console, **options: Any) -> httpx.Response:
     body = {"model": "real", "messages": [{"role": "user", "content": "What is the capital of Japan?"}]}
     return console.api("POST", "/v1/chat/completions", json=body, **options)
+
+
+def test_the_engine_itself_loads_our_plug_in(real_engine: Engine, tmp_path: Path) -> None:
+    environment = engine_environment(
+        os.environ, {"model": "o/m"}, api_key="", accelerator="cpu", cache_dir=tmp_path
+    )
+    load = "import sys, vllm.plugins as them; them.load_general_plugins(); print('llmops_amx' in sys.modules)"
+    done = subprocess.run(
+        [str(real_engine.python), "-c", load], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == "True", done.stderr
 
 
 def test_row_13_a_flag_and_a_model_that_the_real_engine_refuses(real: Console) -> None:

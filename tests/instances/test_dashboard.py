@@ -180,3 +180,20 @@ def test_the_list_for_programs_costs_the_same_for_any_number_of_instances(
         in_state(mia, State.RUNNING, f"one-{number}")
     with django_assert_num_queries(4):  # session, person, instances, launches
         assert len(page.get("/api/models/list").json()) == 4
+
+
+def test_a_card_names_its_model_as_people_do(page: Client, mia: User, settings: Any) -> None:
+    ours = settings.LLMOPS_DATA / "models"
+    names = {
+        str(ours / "smollm2-135m-instruct"): "SmolLM2 135M Instruct",
+        str(ours / "modelscope" / "Qwen" / "Qwen3-8B"): "Qwen/Qwen3-8B",
+        str(ours / "my-own" / "model"): str(ours / "my-own" / "model"),
+        "Qwen/Qwen3-8B": "Qwen/Qwen3-8B",
+    }
+    instances = {
+        make_instance(mia, f"m{number}", model=model): name
+        for number, (model, name) in enumerate(names.items())
+    }
+    text = html(page)
+    for instance, name in instances.items():
+        assert f'cut">{name}</p>' in card(text, instance)

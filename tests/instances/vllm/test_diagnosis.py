@@ -50,6 +50,7 @@ def test_every_cause_is_two_sentences(known: Cause) -> None:
             "(APIServer pid=6474) ERROR",
             False,
         ),
+        ("illegal-instruction", 0, "cpu-not-supported", "does not know", "Fatal Python error", True),
         (
             "single-process-start",
             0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from instances.vllm.fit import tensors
@@ -115,6 +115,8 @@ def test_an_odd_config_never_raises(
     st.dictionaries(st.sampled_from(FLAGS), VALUES, max_size=5),
     st.sampled_from(["cpu", "cuda"]),
 )
+@example({"gpus": 3}, {}, "cuda")
+@example({"gpus": True}, {}, "cpu")
 def test_odd_settings_never_raise(fields: dict[str, Any], flags: dict[str, Any], accelerator: str) -> None:
     wanted = settings_of({**fields, "args": flags}, accelerator)
     model, room = Model(QWEN3_8B), Room((gpu(0, 24), gpu(1, 24, held=20)))
