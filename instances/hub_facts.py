@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from django.conf import settings
-
-from . import tokens
+from . import model_paths, tokens
 from .catalog import hub, modelscope, smollm2
 from .catalog.failures import CatalogFailure, NotAHub, RateLimited, Unreachable
 from .catalog.hub import Remote
-from .catalog.origins import Origin, origin_of
+from .catalog.origins import Origin
 from .model_facts import Answer, HubSilent
 
 
 def answer(model: str, revision: str | None, patience: float) -> Answer:
     """`patience`: seconds for each of the hub's answers. Raises HubSilent with its reason and what to do."""
-    origin = origin_of(model, settings.LLMOPS_DATA / "models")
+    origin = model_paths.origin(model)
     if origin.kind == "package":
         return Answer(smollm2.SHAPE, {"BF16": smollm2.PARAMETERS}, 2 * smollm2.PARAMETERS)
     try:

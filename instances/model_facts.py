@@ -20,7 +20,6 @@ from django.conf import settings
 
 from . import model_paths
 from .catalog import cache
-from .catalog.origins import origin_of
 from .vllm.fit import tensors
 from .vllm.fit.estimate import Model
 
@@ -83,7 +82,7 @@ def known(model: str, revision: str | None = None, *, ask: Ask | None = None) ->
 
 def _is_on_its_way(model: str, place: Path) -> bool:
     """Whether a folder is one that we fetch, and not whole yet: then its hub knows more of it."""
-    return origin_of(model, settings.LLMOPS_DATA / "models").kind != "local" and not cache.is_complete(place)
+    return model_paths.origin(model).kind != "local" and not cache.is_complete(place)
 
 
 def of_folder(folder: Path, origin: str = "folder") -> Model | None:

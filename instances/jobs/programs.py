@@ -15,7 +15,6 @@ from pathlib import Path
 from django.conf import settings
 
 from instances import model_paths, tokens
-from instances.catalog.origins import origin_of
 from instances.models import Job, JobKind
 from instances.vllm import engines
 from instances.vllm.command import INHERITED, INHERITED_PREFIXES
@@ -54,7 +53,7 @@ def environment_of(job: Job) -> dict[str, str]:
 
 
 def _model(job: Job) -> tuple[str, ...]:
-    origin = origin_of(job.subject, settings.LLMOPS_DATA / "models")
+    origin = model_paths.origin(job.subject)
     try:
         model_paths.resolve(job.subject)  # a link may have been laid there since it was asked for
     except model_paths.OutsideRoots as outside:

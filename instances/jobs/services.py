@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
@@ -12,8 +11,7 @@ from accounts.models import User
 from accounts.services import record_event
 from instances import announce
 from instances.catalog.cache import is_revision
-from instances.catalog.origins import origin_of
-from instances.model_paths import OutsideRoots, resolve
+from instances.model_paths import OutsideRoots, origin, resolve
 from instances.models import Job, JobKind, Launch
 
 VERBS = {JobKind.MODEL: "asked for the download of", JobKind.ENGINE: "asked for the installation of"}
@@ -32,7 +30,7 @@ def request_download(*, actor: User, model: str, revision: str = "") -> Job:
         resolve(model)
     except OutsideRoots as wrong:
         raise NotFetchable(str(wrong)) from None
-    if origin_of(model, settings.LLMOPS_DATA / "models").kind == "local":
+    if origin(model).kind == "local":
         raise NotFetchable(
             _("%(model)s is a folder of this machine: there is nothing to fetch.") % {"model": model}
         )

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 
+from instances.model_paths import models_dir
+
 from .instance import NAME_MESSAGE, NAME_PATTERN
 
 TINY_DEMO = "tiny-demo"
@@ -50,7 +52,7 @@ class Preset(models.Model):
     @property
     def resolved_model(self) -> str:
         """With its folder as it is on this machine."""
-        places = {"{demo}": settings.DEMO_DIR, "{models}": settings.LLMOPS_DATA / "models"}
+        places = {"{demo}": settings.DEMO_DIR, "{models}": models_dir()}
         for mark, place in places.items():
             if self.model.startswith(mark):
                 return f"{place}{self.model.removeprefix(mark)}"

@@ -25,9 +25,13 @@ from instances.vllm import engines
 from .commands import command_of
 from .instance import visible_instance
 
-TAKEN = ("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "quantization", "gpus", "args")
-
-KINDS: dict[str, Any] = {"args": dict, "gpus": str | None}
+WORD = str | int | float | None
+TAKEN: dict[str, Any] = {
+    **dict.fromkeys(
+        ("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "quantization"), WORD
+    ),
+    **{"gpus": str | None, "args": dict},
+}
 PARTS = {"deploy-fields": "picked", "deploy-presets": "presets"}  # of the page, by what htmx replaces
 
 
@@ -111,12 +115,9 @@ def _change_of(text: str) -> dict[str, Any]:
         json.dumps(told, ensure_ascii=False).encode()  # what cannot be written cannot be shown
     except (ValueError, RecursionError):
         return {}
-    change = {key: told[key] for key in TAKEN if key in told} if isinstance(told, dict) else {}
-    return {
-        key: value
-        for key, value in change.items()
-        if isinstance(value, KINDS.get(key, str | int | float | None))
-    }
+    if not isinstance(told, dict):
+        return {}
+    return {key: told[key] for key, kind in TAKEN.items() if key in told and isinstance(told[key], kind)}
 
 
 def _user(request: HttpRequest) -> User:
