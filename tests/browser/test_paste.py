@@ -53,6 +53,23 @@ def test_an_example_is_tried_with_one_click_and_the_text_can_be_changed(form: Pa
     expect(form.locator("#paste-read")).not_to_contain_text("--max-num-seqs")
 
 
+def test_what_is_typed_in_the_moment_that_an_example_arrives_is_read(form: Page) -> None:
+    form.evaluate(
+        """() => {
+            const old = document.querySelector("#paste-text");
+            new MutationObserver((_, observer) => {
+                const text = document.querySelector("#paste-text");
+                if (!text || text === old) return;
+                observer.disconnect();
+                text.value = "vllm serve a/b --seed 7";
+                text.dispatchEvent(new Event("input", {bubbles: true}));
+            }).observe(document.body, {childList: true, subtree: true});
+        }"""
+    )
+    form.get_by_role("button", name="docker run").click()
+    expect(form.locator("#paste-read")).to_contain_text("--seed 7")
+
+
 def test_markup_in_a_command_is_shown_as_text(form: Page) -> None:
     form.get_by_label("Command or file").fill("vllm serve '<img src=x onerror=alert(1)>' --seed '<b>7</b>'")
     expect(form.locator("#paste-remarks")).to_contain_text("<b>7</b>")
