@@ -11,7 +11,7 @@ from html import escape
 
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 0.03  # seconds; what comes together goes to the page together
 BEAT = 2.0  # seconds between two saves, each of them a sign of life
+PAUSES = (0.1, 0.5, 2.0)  # seconds, before the end of an answer is saved again
 POLL = 0.5  # seconds, of one who only watches
 LONGEST_ANSWER = 4_000_000  # characters; no engine can fill this process
 
@@ -207,7 +208,17 @@ class AnswerStream:
 
     async def _close(self, tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.wait(tasks)
-        await database_sync_to_async(self._settle)()
+        for pause in PAUSES:
+            try:
+                await database_sync_to_async(self._settle)()
+                break
+            except (
+                OperationalError
+            ) as error:  # it restarts, or is locked: the end of an answer is not lost for that
+                log.warning("the end of an answer could not be saved yet: %s", str(error).strip())
+                await asyncio.sleep(pause)
+        else:
+            await database_sync_to_async(self._settle)()
         for task in tasks:
             if not task.cancelled():
                 task.result()  # a mistake of ours is not hidden

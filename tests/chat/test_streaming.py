@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from asgiref.sync import sync_to_async
 from django.core.asgi import get_asgi_application
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
@@ -207,6 +208,26 @@ async def test_a_browser_that_leaves_before_the_first_token_frees_the_engine(
         await engine.asked[0].left.wait()
     message = await becomes(answer, lambda message: not message.is_writing)
     assert (message.state, message.text) == ("interrupted", "")
+
+
+async def test_an_end_that_cannot_be_saved_at_once_is_saved_when_the_database_answers(
+    engine: StandIn, answer: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = streaming.AnswerStream._settle
+    refused: list[streaming.AnswerStream] = []
+
+    def refuse_once(stream: streaming.AnswerStream) -> None:
+        if not refused:
+            refused.append(stream)
+            raise OperationalError("the database restarts")
+        settle(stream)
+
+    monkeypatch.setattr(streaming.AnswerStream, "_settle", refuse_once)
+    page = Page(answer_events(answer.pk))
+    engine.finish(text="Whole.")
+    await page.until("finished")
+    message = await kept(answer)
+    assert (len(refused), message.state, message.text) == (1, "complete", "Whole.")
 
 
 async def _connect(answer: Message, user: User) -> Connection:
