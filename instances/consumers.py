@@ -17,10 +17,10 @@ from django.db import DatabaseError
 from django.http import HttpRequest, QueryDict
 from django.utils import translation
 
+from monitoring import latest
 from monitoring.announce import GROUP as READINGS
 from monitoring.sampler import Readings
 
-from . import latest
 from .announce import INSTANCES
 from .logs.hub import Hub, Viewer
 from .models import Instance, Launch

@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from monitoring import latest
 from monitoring.sampler import Readings
 
 from . import fit_history, free_memory, hub_facts, model_facts
@@ -69,7 +70,7 @@ def accelerator_of(config: Mapping[str, Any]) -> str:
     """Of the engine that would run it; without one, of the one that would be installed here."""
     engine = engines.choose(config.get("engine"))
     if isinstance(engine, engines.Missing):
-        gpus = free_memory.gpus_now()
+        gpus = latest.gpus_now()
         return "cuda" if gpus is not None and gpus.gpus else "cpu"
     return engine.accelerator
 

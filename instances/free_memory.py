@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
-from pathlib import Path
 
-from django.conf import settings
-
-from monitoring.gpu import GpuReader, GpuReading, GpuReadings
-from monitoring.host import HostReader, HostReading
+from monitoring import latest
+from monitoring.gpu import GpuReading, GpuReadings
+from monitoring.host import HostReading
 from monitoring.sampler import Readings
 
-from . import gpu_owners, latest
+from . import gpu_owners
 from .models import Instance, Launch
 from .vllm.fit.room import Holder, Place, Room
 
-PATIENCE = 1.0  # seconds that a page waits for a driver that may be dying
 SMALL = 64 * 2**20  # bytes: holders of less are counted with the others
 RAM = "RAM"
 OTHERS = "Everything else"
-_gpu_reader = GpuReader()
-_one_at_a_time = threading.Lock()
 
 
 def room_of(accelerator: str, readings: Readings | None = None, *, leaving: Instance | None = None) -> Room:
@@ -29,7 +23,7 @@ def room_of(accelerator: str, readings: Readings | None = None, *, leaving: Inst
     readings = readings or latest.readings()
     if accelerator == "cpu":
         return Room((ram_of(_host(readings), _instances(readings), leaving),))
-    gpus = (readings and readings.gpus) or gpus_now()
+    gpus = (readings and readings.gpus) or latest.gpus_now()
     if gpus is None:
         return Room(reason="The NVIDIA driver does not answer, so free memory is not known.")
     if not gpus.gpus:
@@ -39,7 +33,7 @@ def room_of(accelerator: str, readings: Readings | None = None, *, leaving: Inst
 
 
 def _host(readings: Readings | None) -> HostReading:
-    return (readings and readings.host) or host_now()
+    return (readings and readings.host) or latest.host_now()
 
 
 def room_of_gpus(gpus: GpuReadings, host: HostReading | None, leaving: Instance | None = None) -> Room:
@@ -111,24 +105,3 @@ def _instances(readings: Readings | None) -> dict[str, int]:
         if target is not None and target.usage is not None:
             found[launch.instance.name] = found.get(launch.instance.name, 0) + target.usage.memory
     return found
-
-
-def host_now() -> HostReading:
-    return HostReader(Path(settings.LLMOPS_DATA)).read()
-
-
-def gpus_now() -> GpuReadings | None:
-    """One look of our own, for when nobody measures; None when the driver does not answer in time."""
-    found: list[GpuReadings] = []
-
-    def look() -> None:
-        if _one_at_a_time.acquire(blocking=False):
-            try:
-                found.append(_gpu_reader.read())
-            finally:
-                _one_at_a_time.release()
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    return found[0] if found else None

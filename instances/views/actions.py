@@ -11,7 +11,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.models import User
-from instances import latest, pages, services
+from instances import pages, services
+from monitoring import latest
 
 from .instance import visible_instance
 

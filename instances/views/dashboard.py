@@ -4,8 +4,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from instances import cards, latest, pages
+from instances import cards, pages
 from instances.vllm import engines
+from monitoring import latest
 
 
 @require_GET

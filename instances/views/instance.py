@@ -8,11 +8,12 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
-from instances import latest, log_card, pages, revisions
+from instances import log_card, pages, revisions
 from instances.log_card import Ask
 from instances.logs import store
 from instances.models import Instance, Launch
 from instances.query import number_in
+from monitoring import latest
 
 from .commands import command_of
 

@@ -111,7 +111,7 @@ def test_gpus_that_were_not_chosen_come_last_and_hold_nothing_new(model: str) ->
 
 def test_without_an_engine_and_without_a_gpu_it_is_reckoned_for_a_cpu(engine: Any, monkeypatch: Any) -> None:
     engine(engines.Missing("There is none.", "Install one."))
-    monkeypatch.setattr("instances.free_memory.gpus_now", lambda: None)
+    monkeypatch.setattr("monitoring.latest.gpus_now", lambda: None)
     assert fitting.accelerator_of({}) == "cpu"
 
 
@@ -188,7 +188,7 @@ def test_without_both_there_is_nothing_to_compare(mia: User, estimate: Any, meas
 
 def test_a_launch_keeps_what_was_expected_without_asking_anybody(model: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(model_facts, "_of_hub", lambda *_: pytest.fail("the hub was asked"))
-    monkeypatch.setattr("instances.free_memory.gpus_now", lambda: pytest.fail("a driver was waited for"))
+    monkeypatch.setattr("monitoring.latest.gpus_now", lambda: pytest.fail("a driver was waited for"))
     kept = fitting.kept_estimate({"model": model, "max_model_len": 8192}, "cuda", None)
     assert kept is not None
     assert (kept["weights"], kept["context"], kept["verdict"]) == (16_381_470_720, 8192, "unknown")

@@ -76,8 +76,8 @@ def test_without_a_gpu_the_drivers_reason_stays() -> None:
 
 
 def test_a_driver_that_does_not_answer_is_not_waited_for(monkeypatch: Any) -> None:
-    monkeypatch.setattr(free_memory, "gpus_now", lambda: None)
-    monkeypatch.setattr("instances.latest.readings", lambda: None)
+    monkeypatch.setattr("monitoring.latest.gpus_now", lambda: None)
+    monkeypatch.setattr("monitoring.latest.readings", lambda: None)
     assert free_memory.room_of("cuda").reason.startswith("The NVIDIA driver does not answer")
 
 
@@ -95,6 +95,6 @@ def test_shares_are_never_more_than_what_is_used(mia: User) -> None:
 
 
 def test_without_readings_the_machine_is_looked_at(monkeypatch: Any) -> None:
-    monkeypatch.setattr("instances.latest.readings", lambda: None)
+    monkeypatch.setattr("monitoring.latest.readings", lambda: None)
     (place,) = free_memory.room_of("cpu").places
     assert 0 < place.free <= place.total

@@ -15,13 +15,14 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from accounts.models import User
-from instances import announce, consumers, latest
+from instances import announce, consumers
 from instances.consumers import reader_of
 from instances.logs import store
 from instances.models import Instance, Launch
 from instances.pushes import Reader
 from instances.routing import websocket_urlpatterns
 from instances.states import State
+from monitoring import latest
 from monitoring.announce import readings_taken
 from monitoring.engine_metrics import EngineReading
 from monitoring.processes import Usage
