@@ -19,7 +19,6 @@ from django.utils import translation
 
 from monitoring import latest
 from monitoring.announce import GROUP as READINGS
-from monitoring.sampler import Readings
 
 from .announce import INSTANCES
 from .logs.hub import Hub, Viewer
@@ -146,8 +145,7 @@ class LiveConsumer(Socket):
         await self.instance_changed(message)
 
     async def readings_taken(self, message: dict[str, Any]) -> None:
-        self.feed.readings = Readings.from_message(message["readings"])
-        latest.hear(self.feed.readings)
+        self.feed.readings = latest.hear(message["readings"])
         self._measured = True
         self._wake.set()
 

@@ -47,6 +47,7 @@ UNHEALTHY_PATIENCE = env.float(
 SAMPLE_EVERY = env.float(
     "LLMOPS_SAMPLE_EVERY", default=1.0
 )  # seconds between two readings of machine and engines
+HISTORY_DAYS = env.int("LLMOPS_HISTORY_DAYS", default=40)  # that hourly readings are kept
 LLMOPS_LOGS_KEPT = env.int("LLMOPS_LOGS_KEPT", default=20)  # launches of each instance whose logs are kept
 _first, _, _last = env.str("LLMOPS_LAUNCH_PORTS", default="8100-8999").partition("-")
 LAUNCH_PORTS = range(int(_first), int(_last) + 1)  # where an automatic port is looked for

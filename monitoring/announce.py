@@ -5,6 +5,7 @@ import logging
 from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
+from monitoring import latest
 from monitoring.sampler import Readings
 
 GROUP = "readings"
@@ -17,7 +18,9 @@ async def readings_taken(readings: Readings) -> None:
     layer = get_channel_layer()
     if layer is None:
         return
+    text = readings.to_text()
+    latest.hear(text, readings)
     try:
-        await layer.group_send(GROUP, {"type": "readings.taken", "readings": readings.to_message()})
+        await layer.group_send(GROUP, {"type": "readings.taken", "readings": text})
     except (OSError, RedisError) as error:
         logger.info("Readings were not sent: %s", error)

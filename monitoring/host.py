@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,16 @@ import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
+
+
+@dataclass(frozen=True)
+class DiskReading:
+    """A file system on which models lie, in bytes."""
+
+    path: str  # the folder of models
+    used: int
+    free: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,8 @@ class HostReading:
     disk_free: int | None  # for us; a file system may keep more for root
     disk_total: int | None
     console_rss: int
+    cores: tuple[float, ...] = ()  # of each thread, since the reading before
+    model_disks: tuple[DiskReading, ...] = ()  # but for the one that holds the data folder
 
     @property
     def memory_percent(self) -> float | None:
@@ -44,7 +57,12 @@ class HostReading:
     def as_json(self) -> dict[str, dict[str, Any]]:
         """The objects `cpu`, `memory` and `disk` of the system status."""
         return {
-            "cpu": {"percent": self.cpu_percent, "threads": self.threads, "load_1min": self.load},
+            "cpu": {
+                "percent": self.cpu_percent,
+                "threads": self.threads,
+                "load_1min": self.load,
+                "per_thread_percent": list(self.cores),
+            },
             "memory": {
                 "used_bytes": self.memory_used,
                 "total_bytes": self.memory_total,
@@ -58,6 +76,15 @@ class HostReading:
                 "free_bytes": self.disk_free,
                 "total_bytes": self.disk_total,
                 "percent": self.disk_percent,
+                "models": [
+                    {
+                        "path": one.path,
+                        "used_bytes": one.used,
+                        "free_bytes": one.free,
+                        "total_bytes": one.total,
+                    }
+                    for one in self.model_disks
+                ],
             },
         }
 
@@ -66,7 +93,14 @@ class HostReading:
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> "HostReading":
-        return cls(**message | {"at": datetime.fromisoformat(message["at"])})
+        return cls(
+            **message
+            | {
+                "at": datetime.fromisoformat(message["at"]),
+                "cores": tuple(message["cores"]),
+                "model_disks": tuple(DiskReading(**one) for one in message["model_disks"]),
+            }
+        )
 
 
 class HostReader:
@@ -75,13 +109,22 @@ class HostReader:
     It keeps its own processor times: psutil keeps them per thread, and each reading may come from another.
     """
 
-    def __init__(self, data_dir: Path, cgroups: Path = CGROUPS, own_cgroups: Path = OWN_CGROUPS) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        model_dirs: Iterable[Path] = (),
+        cgroups: Path = CGROUPS,
+        own_cgroups: Path = OWN_CGROUPS,
+    ) -> None:
         self._data_dir = data_dir
+        self._model_dirs = tuple(model_dirs)
         self._cgroups = cgroups
         self._own_cgroups = own_cgroups
         self._console = psutil.Process()
         self._times = _processor_times()
         self._cpu_percent: float | None = None
+        self._core_times = psutil.cpu_times(percpu=True)
+        self._cores: tuple[float, ...] = ()
 
     def read(self) -> HostReading:
         """Raises psutil.Error or OSError where the system does not let us look at all."""
@@ -101,6 +144,8 @@ class HostReader:
             disk_free=disk_free,
             disk_total=disk_total,
             console_rss=self._console.memory_info().rss,
+            cores=self._each_core(),
+            model_disks=self._model_disks(),
         )
 
     def _cpu(self) -> float | None:
@@ -110,6 +155,32 @@ class HostReader:
         if whole > 0:
             self._cpu_percent = round(min(max(100 * busy / whole, 0.0), 100.0), 1)
         return self._cpu_percent
+
+    def _each_core(self) -> tuple[float, ...]:
+        before, self._core_times = self._core_times, psutil.cpu_times(percpu=True)
+        spans = [
+            (_busy(new) - _busy(old), _whole(new) - _whole(old))
+            for old, new in zip(before, self._core_times, strict=False)
+        ]
+        if all(whole > 0 for _, whole in spans):
+            self._cores = tuple(round(min(max(100 * busy / whole, 0.0), 100.0), 1) for busy, whole in spans)
+        return self._cores
+
+    def _model_disks(self) -> tuple[DiskReading, ...]:
+        """Each file system once, and none that is shown already as that of the data folder."""
+        seen = {_device(self._data_dir)}
+        found = []
+        for folder in self._model_dirs:
+            device = _device(folder)
+            if device is None or device in seen:
+                continue
+            seen.add(device)
+            try:
+                usage = shutil.disk_usage(folder)
+            except OSError:
+                continue
+            found.append(DiskReading(str(folder), usage.used, usage.free, usage.total))
+        return tuple(found)
 
     def _memory(self) -> tuple[int, int]:
         """Used and total. A control group with a limit below the machine's memory stands for the machine."""
@@ -181,9 +252,24 @@ def _group(folder: Path, files: tuple[str, str, str]) -> tuple[int, int] | None:
 
 def _processor_times() -> tuple[float, float]:
     """Seconds that all threads were busy, and all their seconds. Guests are part of `user` on Linux."""
-    times = psutil.cpu_times()._asdict()
-    whole = sum(times.values()) - times.get("guest", 0.0) - times.get("guest_nice", 0.0)
-    return whole - times["idle"] - times.get("iowait", 0.0), whole
+    times = psutil.cpu_times()
+    return _busy(times), _whole(times)
+
+
+def _whole(times: Any) -> float:
+    return float(sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0))
+
+
+def _busy(times: Any) -> float:
+    return _whole(times) - float(times.idle) - float(getattr(times, "iowait", 0.0))
+
+
+def _device(folder: Path) -> int | None:
+    """The file system on which a folder lies; None for one that is not there."""
+    try:
+        return folder.stat().st_dev
+    except OSError:
+        return None
 
 
 def _load() -> float | None:

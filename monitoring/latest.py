@@ -10,25 +10,41 @@ from django.conf import settings
 
 from monitoring.gpu import GpuReader, GpuReadings
 from monitoring.host import HostReader, HostReading
+from monitoring.models import Snapshot
 from monitoring.sampler import Readings
 
 FRESH = timedelta(seconds=10)  # older ones are no numbers of now
 PATIENCE = 1.0  # seconds that a page waits for a driver that may be dying
 _heard: Readings | None = None
-_host_reader = HostReader(Path(settings.LLMOPS_DATA))
+_text = ""
+_host_reader = HostReader(Path(settings.LLMOPS_DATA), settings.LLMOPS_MODEL_ROOTS)
 _gpu_reader = GpuReader()
 _one_at_a_time = threading.Lock()
 
 
-def hear(readings: Readings) -> None:
-    global _heard
-    _heard = readings
+def hear(text: str, readings: Readings | None = None) -> Readings:
+    """Take in what was sent to all who listen; it is read once, however many of them are in this process."""
+    global _heard, _text
+    if _heard is None or text != _text:
+        _heard, _text = readings or Readings.from_text(text), text
+    return _heard
 
 
 def readings() -> Readings | None:
     """None when nothing was heard lately: nobody measures."""
     fresh = _heard is not None and datetime.now(UTC) - _heard.at < FRESH
     return _heard if fresh else None
+
+
+def newest() -> Readings | None:
+    """As `readings`; a process that has heard none looks into the database, where the last tick left them."""
+    if found := readings():
+        return found
+    snapshot = Snapshot.objects.first()
+    if snapshot is None:
+        return None
+    found = Readings.from_text(snapshot.readings)
+    return found if datetime.now(UTC) - found.at < FRESH else None
 
 
 def host() -> HostReading:

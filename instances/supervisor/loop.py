@@ -24,6 +24,7 @@ from instances import announce, retention
 from instances.launchers.local import LocalLauncher
 from instances.models import Launch
 from instances.states import State
+from monitoring import history
 from monitoring.announce import readings_taken
 from monitoring.gpu import GpuReader
 from monitoring.host import HostReader
@@ -64,6 +65,10 @@ class Supervisor:
         self._adopted = False
         self._asks_flags = True  # some engine's flags may not be known
         self._tidied_at = float("-inf")
+        self._recorder = history.Recorder()
+        self._writer = history.Writer()
+        self._writing: asyncio.Task[None] | None = None
+        self._history_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
 
     def ring(self) -> None:
         self._bell.set()
@@ -71,7 +76,11 @@ class Supervisor:
     async def run(self) -> None:
         """Supervise until cancelled. Engines go on afterwards."""
         _mark().unlink(missing_ok=True)  # of a supervisor before this one
-        sampler = Sampler(HostReader(Path(settings.LLMOPS_DATA)), GpuReader(), lambda: self._targets)
+        sampler = Sampler(
+            HostReader(Path(settings.LLMOPS_DATA), settings.LLMOPS_MODEL_ROOTS),
+            GpuReader(),
+            lambda: self._targets,
+        )
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
             works = (partial(sampler.run, self._heard, settings.SAMPLE_EVERY), partial(self._probe, client))
             beside = [asyncio.create_task(self._for_ever(work)) for work in works]
@@ -86,6 +95,7 @@ class Supervisor:
                 for pid in list(self._keepers):
                     self._release(pid)
                 self._thread.shutdown(wait=False)
+                self._history_thread.shutdown(wait=False)
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
         """Readings and probes go on whatever happens to them: without them starts would look stalled."""
@@ -100,6 +110,25 @@ class Supervisor:
         """The supervisor judges what the pages show."""
         self.reconciler.readings = readings
         await readings_taken(readings)
+        self._recorder.take(readings)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._record(readings))
+
+    async def _record(self, readings: Readings) -> None:
+        """Beside the readings, which never wait for a database."""
+        ticks = self._recorder.due()
+        if not ticks:
+            return
+        try:
+            await self._in_thread(self._writer.write, ticks, readings.to_text(), on=self._history_thread)
+        except (DatabaseError, InterfaceError) as error:
+            self._recorder.give_back(ticks)
+            log.info("readings wait to be written: %s", str(error).strip())
+            return
+        try:
+            await self._in_thread(self._writer.tidy, on=self._history_thread)
+        except (DatabaseError, InterfaceError) as error:
+            log.info("readings are rolled up later: %s", str(error).strip())
 
     async def _turn_or_wait(self) -> None:
         """The one catch-all: whatever goes wrong in a step, supervision goes on, and so do the pages."""
@@ -211,14 +240,16 @@ class Supervisor:
             if answer.ok != launch.serving:  # ready, or missed: no need to wait for the tick
                 self.ring()
 
-    async def _in_thread(self, work: Callable[..., Result], *args: Any) -> Result:
+    async def _in_thread(
+        self, work: Callable[..., Result], *args: Any, on: ThreadPoolExecutor | None = None
+    ) -> Result:
         """Database work in the supervisor's own thread, so that it never queues behind the pages'."""
 
         def fresh() -> Result:
             close_old_connections()
             return work(*args)
 
-        return await sync_to_async(fresh, thread_sensitive=False, executor=self._thread)()
+        return await sync_to_async(fresh, thread_sensitive=False, executor=on or self._thread)()
 
 
 def _target(launch: Launch) -> Target:

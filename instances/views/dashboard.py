@@ -14,7 +14,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """The machine, the instances, and what happened lately."""
     show = request.GET.get("show", "all")
     page = pages.Page(kind="dashboard", show=show if show in cards.SHOW else "all")
-    readings = latest.readings()
+    readings = latest.newest()
     engine = engines.find()
     facts = {
         **pages.system(readings),

@@ -33,7 +33,7 @@ def instance(request: HttpRequest, pk: int, tab: str = "overview") -> HttpRespon
     if tab == "logs" and launch and (part := log_card.part_of(request)):
         return render(request, f"instances/instance.html#{part}", pages.log(launch, tab, ask))
     page = pages.Page(kind="instance", instance=pk, tab=tab, launch=launch.pk if launch else 0)
-    facts = pages.instance(wanted, page, latest.readings()) | {
+    facts = pages.instance(wanted, page, latest.newest()) | {
         "tabs": pages.TABS,
         "live": page.query,
         "sidebar_here": pk,

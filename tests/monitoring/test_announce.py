@@ -22,7 +22,7 @@ def test_readings_reach_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
             message: dict[str, object] = await layer.receive("viewer")
         return message
 
-    assert asyncio.run(play()) == {"type": "readings.taken", "readings": READINGS.to_message()}
+    assert asyncio.run(play()) == {"type": "readings.taken", "readings": READINGS.to_text()}
 
 
 @pytest.mark.parametrize("error", [RedisConnectionError("gone"), ConnectionResetError("gone")])

@@ -1,4 +1,5 @@
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from monitoring import host
 from monitoring.host import HostReader, HostReading, limited_memory
 
 CPU_TIMES = type(psutil.cpu_times())
@@ -16,10 +18,11 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], None]
     """A processor whose clock the test turns: seconds busy, seconds idle."""
     spent = {"busy": 0.0, "idle": 0.0}
 
-    def cpu_times() -> object:
+    def cpu_times(percpu: bool = False) -> object:
         fields = dict.fromkeys(CPU_TIMES._fields, 0.0)
         # A guest's time is in `user` as well: counted twice it would make us busier than we are.
-        return CPU_TIMES(**fields | {"user": spent["busy"], "guest": spent["busy"], "idle": spent["idle"]})
+        times = CPU_TIMES(**fields | {"user": spent["busy"], "guest": spent["busy"], "idle": spent["idle"]})
+        return [times] if percpu else times
 
     def spend(busy: float, idle: float) -> None:
         spent["busy"] += busy
@@ -85,7 +88,7 @@ def test_a_containers_limit_counts_as_the_memory(tmp_path: Path) -> None:
     own.write_text("0::/\n")
     stat = "anon 100\ninactive_file 300"
     _group(tmp_path / "fs", memory__max=2**20, memory__current=1000, memory__stat=stat)
-    reading = HostReader(tmp_path, tmp_path / "fs", own).read()
+    reading = HostReader(tmp_path, (), tmp_path / "fs", own).read()
     assert (reading.memory_used, reading.memory_total) == (700, 2**20)
 
 
@@ -93,7 +96,7 @@ def test_a_limit_above_the_machines_memory_does_not_count(tmp_path: Path) -> Non
     own = tmp_path / "cgroup"
     own.write_text("0::/\n")
     _group(tmp_path / "fs", memory__max=2**60, memory__current=1000, memory__stat="")
-    total = HostReader(tmp_path, tmp_path / "fs", own).read().memory_total
+    total = HostReader(tmp_path, (), tmp_path / "fs", own).read().memory_total
     assert total == psutil.virtual_memory().total
 
 
@@ -125,12 +128,34 @@ def test_without_control_groups_there_is_no_limit(tmp_path: Path) -> None:
 def test_the_api_gets_cpu_memory_and_disk(tmp_path: Path) -> None:
     answer = HostReader(tmp_path).read().as_json()
     assert set(answer) == {"cpu", "memory", "disk"}
-    assert set(answer["cpu"]) == {"percent", "threads", "load_1min"}
+    assert set(answer["cpu"]) == {"percent", "threads", "load_1min", "per_thread_percent"}
     assert {"used_bytes", "total_bytes", "percent"} <= set(answer["memory"])
-    assert set(answer["disk"]) == {"used_bytes", "free_bytes", "total_bytes", "percent"}
+    assert set(answer["disk"]) == {"used_bytes", "free_bytes", "total_bytes", "percent", "models"}
     json.dumps(answer)
 
 
 def test_a_reading_survives_a_message(tmp_path: Path) -> None:
     reading = HostReader(tmp_path).read()
     assert HostReading.from_message(json.loads(json.dumps(reading.to_message()))) == reading
+
+
+def test_each_thread_has_a_share_of_its_own(tmp_path: Path) -> None:
+    reader = HostReader(tmp_path)
+    until = time.monotonic() + 20
+    while not (cores := reader.read().cores) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert len(cores) == psutil.cpu_count()
+    assert all(0 <= share <= 100 for share in cores)
+
+
+def test_a_disk_of_models_is_shown_once_and_not_when_it_is_the_data_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = {tmp_path: 1, tmp_path / "same": 1, tmp_path / "big": 2, tmp_path / "big2": 2}
+    monkeypatch.setattr(host, "_device", devices.get)
+    for folder in devices:
+        folder.mkdir(exist_ok=True)
+    (disk,) = HostReader(tmp_path, [*devices, tmp_path / "missing"]).read().model_disks
+    usage = shutil.disk_usage(tmp_path)
+    assert (disk.path, disk.total) == (str(tmp_path / "big"), usage.total)
+    assert not HostReader(tmp_path, [tmp_path / "same"]).read().model_disks
