@@ -11,12 +11,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from monitoring.cards import GIB, UNKNOWN, amount
-from monitoring.engine_metrics import EngineReading
-from monitoring.processes import Usage
+from monitoring.charts import Spark
 from monitoring.sampler import Readings, TargetReading
 
-from . import mending, shelf
+from . import mending, metrics, shelf
+from .figures import Figures
 from .models import Instance, Launch
 from .phase_bars import MOVING, PhaseBar, phases_of
 from .states import State
@@ -28,6 +27,8 @@ SHOW = ("all", "live", "needs-you")
 
 class Card:
     """An instance as a page shows it. Everything that its templates ask for is here; they decide nothing."""
+
+    spark: Spark | None = None  # tokens per second of the last hour, where it is shown
 
     def __init__(
         self, instance: Instance, usual: Usual | None = None, reading: TargetReading | None = None
@@ -106,6 +107,11 @@ class Card:
         said = [notice.get("code") for notice in self.notices]
         return (self.doing, self.counted, self.phases, launch and launch.error, said)
 
+    @property
+    def now(self) -> Figures:
+        """What its process tree and its engine do now."""
+        return Figures(self.reading, self.id)
+
     # ------------------------------------------------------------ starting
 
     @cached_property
@@ -168,65 +174,6 @@ class Card:
         """What its engine's log says that matters, though it answers."""
         return self.launch.notices if self.launch and self.serving else []
 
-    # ------------------------------------------------------------ figures of now
-
-    @property
-    def _engine(self) -> EngineReading | None:
-        return self.reading.engine if self.reading else None
-
-    @property
-    def _usage(self) -> Usage | None:
-        return self.reading.usage if self.reading else None
-
-    @property
-    def tokens(self) -> str:
-        rate = self._engine.generation_rate if self._engine else None
-        return UNKNOWN if rate is None else amount(rate)
-
-    @property
-    def prompt_tokens(self) -> str:
-        rate = self._engine.prompt_rate if self._engine else None
-        return UNKNOWN if rate is None else amount(rate)
-
-    @property
-    def requests(self) -> str:
-        return _whole(self._engine.running if self._engine else None)
-
-    @property
-    def waiting(self) -> str:
-        return _whole(self._engine.waiting if self._engine else None)
-
-    @property
-    def idle(self) -> bool:
-        """Nothing is to be done, by the engine's own counters."""
-        engine = self._engine
-        return engine is not None and not engine.running and not engine.waiting
-
-    @property
-    def first_token(self) -> str:
-        seconds = self._engine.first_token if self._engine else None
-        return "" if seconds is None else f"{seconds * 1000:,.0f}"
-
-    @property
-    def cache(self) -> str:
-        return _whole(self._engine.kv_cache_percent if self._engine else None)
-
-    @property
-    def cpu(self) -> str:
-        return _whole(self._usage.cpu_percent if self._usage else None)
-
-    @property
-    def memory(self) -> str:
-        return UNKNOWN if self._usage is None else amount(self._usage.memory / GIB)
-
-    @property
-    def processes(self) -> str:
-        return _whole(self._usage.processes if self._usage else None)
-
-
-def _whole(number: float | None) -> str:
-    return UNKNOWN if number is None else f"{number:,.0f}"
-
 
 def ending_of(launch: Launch) -> str:
     """`Stopped by Mia`, the cause of an error, or the state of what has not ended."""
@@ -258,6 +205,14 @@ def reading_of(instance: Instance, readings: Readings | None) -> TargetReading |
     if readings is None or instance.last_launch is None or not instance.is_live:
         return None
     return readings.targets.get(f"launch:{instance.last_launch.pk}")
+
+
+def with_sparks(cards: Collection[Card]) -> None:
+    """Give those that serve what they did in the last hour: one query a minute for all of them."""
+    serving = [card for card in cards if card.serving and card.launch]
+    sparks = metrics.sparks(tuple(card.launch.pk for card in serving if card.launch))
+    for card in serving:
+        card.spark = sparks.get(card.launch.pk) if card.launch else None
 
 
 def shown(cards: Iterable[Card], show: str) -> list[Card]:

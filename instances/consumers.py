@@ -19,6 +19,7 @@ from django.utils import translation
 
 from monitoring import latest
 from monitoring.announce import GROUP as READINGS
+from monitoring.cards import STALE
 
 from .announce import INSTANCES
 from .logs.hub import Hub, Viewer
@@ -92,6 +93,7 @@ class LiveConsumer(Socket):
     """
 
     _pushing: asyncio.Task[None] | None = None
+    _silence: asyncio.TimerHandle | None = None
 
     async def connect(self) -> None:
         if not signed_in(self.scope):
@@ -112,6 +114,7 @@ class LiveConsumer(Socket):
         self._pushing = asyncio.create_task(self._push())
         self._pushing.add_done_callback(self._ended)
         the_pulse().watch(self._lost)
+        self._wait_for_readings()
 
     async def disconnect(self, code: int) -> None:
         if self._pushing is not None:
@@ -122,6 +125,8 @@ class LiveConsumer(Socket):
         if self._pushing is not None:
             self._pushing.cancel()
             the_pulse().leave(self._lost)
+        if self._silence is not None:
+            self._silence.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
@@ -146,7 +151,21 @@ class LiveConsumer(Socket):
 
     async def readings_taken(self, message: dict[str, Any]) -> None:
         self.feed.readings = latest.hear(message["readings"])
+        self.feed.waited = False
         self._measured = True
+        self._wake.set()
+        self._wait_for_readings()
+
+    def _wait_for_readings(self) -> None:
+        """When they stay away the page must say so, though nothing is heard that would wake it."""
+        if not self.feed.wants_readings:
+            return
+        if self._silence is not None:
+            self._silence.cancel()
+        self._silence = asyncio.get_running_loop().call_later(STALE + 1, self._silent)
+
+    def _silent(self) -> None:
+        self.feed.waited = self._measured = True
         self._wake.set()
 
     async def _push(self) -> None:
@@ -162,10 +181,10 @@ class LiveConsumer(Socket):
         try:
             if self._changed:
                 self._changed = self._measured = False
-                html = await database_sync_to_async(self.feed.changed)()
+                messages = await database_sync_to_async(self.feed.changed)()
             elif self._measured and self._figures_are_due():
                 self._measured = False
-                html = await sync_to_async(self.feed.measured, thread_sensitive=False)()
+                messages = await sync_to_async(self.feed.measured, thread_sensitive=False)()
             else:
                 return
         except DatabaseError as error:
@@ -173,8 +192,8 @@ class LiveConsumer(Socket):
             self._changed = True
             asyncio.get_running_loop().call_later(PATIENCE, self._wake.set)
             return
-        if html:
-            await self.send(text_data=html)
+        for message in messages:
+            await self.send(text_data=message)
 
     def _figures_are_due(self) -> bool:
         loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ import psutil
 from monitoring.gpu import GpuReadings
 from monitoring.processes import described
 
-from .models import Launch
+from .models import Instance, Launch
 
 
 def as_json(readings: GpuReadings) -> dict[str, Any]:
@@ -17,16 +17,18 @@ def as_json(readings: GpuReadings) -> dict[str, Any]:
     with `claimed_by`, names of instances. One query."""
     found = readings.as_json()
     launches = list(Launch.objects.live().here().select_related("instance")) if found["gpus"] else []
-    mains = {launch.pid: launch.instance.name for launch in launches if launch.pid}
+    mains = {launch.pid: launch.instance for launch in launches if launch.pid}
     for gpu in found["gpus"]:
         gpu["claimed_by"] = [one.instance.name for one in launches if gpu["index"] in one.gpus]
         for process in gpu["processes"]:
-            process["instance"] = _owner(process["pid"], mains)
+            owner = _owner(process["pid"], mains)
+            process["instance"] = owner and owner.name
+            process["instance_id"] = owner and owner.pk
             process["described"] = described(process["pid"])
     return found
 
 
-def _owner(pid: int, mains: dict[int, str]) -> str | None:
+def _owner(pid: int, mains: dict[int, Instance]) -> Instance | None:
     """By parentage: engines rename themselves, and wipe their environment with it."""
     try:
         line = [pid, *(parent.pid for parent in psutil.Process(pid).parents())]

@@ -12,14 +12,22 @@ from django.conf import settings
 from django.http import QueryDict
 
 from monitoring.cards import SystemCards
+from monitoring.panels import RANGES
 from monitoring.sampler import Readings
 
-from . import cards, engine_rows, fit_history, history, log_card, recent, shelf
+from . import cards, engine_rows, fit_history, history, log_card, machine_card, recent, shelf
 from .log_card import Ask
 from .models import DesiredState, Instance, Launch
 from .query import number_in
 
-KINDS = ("dashboard", "instance", "launch", "models", "engines")  # pages of which more than the sidebar lives
+KINDS = (
+    "dashboard",
+    "instance",
+    "launch",
+    "models",
+    "engines",
+    "machine",
+)  # pages of which more than the sidebar lives
 TABS = ("overview", "logs", "metrics", "history", "configuration")
 Facts = dict[str, Any]
 
@@ -32,6 +40,7 @@ class Page:
     show: str = "all"  # of the dashboard
     instance: int = 0
     tab: str = "overview"
+    span: str = ""  # of its charts, a key of RANGES; empty where it has none
     launch: int = field(default=0, compare=False)  # whose log the page had when it was drawn
 
     @classmethod
@@ -45,12 +54,19 @@ class Page:
             show=show if show in cards.SHOW else "all",
             instance=number_in(query.get("instance")),
             tab=tab if tab in TABS else "overview",
+            span=query.get("span", "") if query.get("span") in RANGES else "",
             launch=number_in(query.get("launch")),
         )
 
     @property
     def query(self) -> str:
-        given = {"page": self.kind, "show": self.show, "instance": self.instance, "tab": self.tab}
+        given = {
+            "page": self.kind,
+            "show": self.show,
+            "instance": self.instance,
+            "tab": self.tab,
+            "span": self.span,
+        }
         return urlencode({**given, "launch": self.launch})
 
 
@@ -58,10 +74,22 @@ def system(readings: Readings | None) -> Facts:
     return {"system": SystemCards.of(readings, datetime.now(UTC))}
 
 
+def machine(readings: Readings | None) -> Facts:
+    """What the machine's own page shows beyond the row: one query while a GPU is held by somebody."""
+    gpus = readings.gpus if readings else None
+    return {
+        "cores": readings.host.cores if readings and readings.host else (),
+        "places": machine_card.places(readings.host) if readings and readings.host else [],
+        "holders": machine_card.holders(gpus) if gpus else [],
+        "gpus_here": bool(gpus and gpus.gpus),
+    }
+
+
 def dashboard(show: str, readings: Readings | None) -> Facts:
-    """Three queries for any number of instances, and one more while something starts."""
+    """Three queries for any number of instances, one more while something starts, and one a minute for sparks."""
     instances = Instance.objects.visible().with_launches()
     every = cards.cards_of(instances, readings)
+    cards.with_sparks(every)
     return {
         "show": show,
         "cards": cards.shown(every, show),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html as markup
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -12,14 +15,18 @@ from django.template.loader import render_to_string
 from django.utils import translation
 
 from accounts.models import User
+from monitoring.cards import SystemCards
 from monitoring.sampler import Readings
 
-from . import cards, pages
+from . import cards, metrics, pages
 from .cards import Card
 from .context import sidebar_cards
 from .models import MANAGE_ENGINES, Instance, Launch
 
 CLOCKS = re.compile(r"(<time\b[^>]*>)[^<]*")  # the page moves these by itself
+FIGURES = re.compile(  # what `{% figure %}` writes, a bar's value, and the point of charts
+    r'(data-figure="([^"]+)"(?: value="| data-point="|>))([^"<]*)'
+)
 FIELDS = re.compile(r'name="submission" value="[^"]*"')  # new at each rendering
 
 
@@ -48,7 +55,19 @@ class Part:
 
     @property
     def mark(self) -> object:
-        return FIELDS.sub("", CLOCKS.sub(r"\1", self.html)) if self.key is None else self.key
+        if self.key is not None:
+            return self.key
+        return FIELDS.sub("", FIGURES.sub(r"\1", CLOCKS.sub(r"\1", self.html)))
+
+    @property
+    def figures(self) -> dict[str, str]:
+        """The numbers in it that travel alone when nothing else of it has changed.
+
+        What has a key holds other parts, and these tell of theirs.
+        """
+        if self.key is not None or "data-figure" not in self.html:
+            return {}
+        return {name: markup.unescape(value) for _, name, value in FIGURES.findall(self.html)}
 
 
 class Feed:
@@ -59,28 +78,32 @@ class Feed:
         self.reader = reader
         self.readings: Readings | None = None
         self._cards: list[Card] = []  # as of the last look at the database
+        self.waited = False  # long enough for readings to come
+        self._shown: dict[str, str] = {}  # figures
         self._sent: dict[str, object] = {"instance-log": page.launch, "log-state": (page.launch, False)}
 
     @property
     def wants_readings(self) -> bool:
-        return self.page.kind in ("dashboard", "instance", "launch")
+        return self.page.kind in ("dashboard", "instance", "launch", "machine")
 
     def forget(self) -> None:
         """The page may have missed something: send all again, but for the log, which has its own socket."""
         self._sent = {key: self._sent[key] for key in ("instance-log", "log-state")}
 
-    def changed(self) -> str:
-        """Look at everything again; what the page must replace. Reads the database."""
+    def changed(self) -> list[str]:
+        """Look at everything again; the messages with what the page must replace. Reads the database."""
         with translation.override(self.reader.language):
             return self._differing(self._parts())
 
-    def measured(self) -> str:
+    def measured(self) -> list[str]:
         """The same for new readings. Reads no database."""
         with translation.override(self.reader.language):
             return self._differing(self._figures())
 
-    def _differing(self, parts: Iterator[Part]) -> str:
+    def _differing(self, parts: Iterator[Part]) -> list[str]:
+        """One message of HTML and one of figures, each where there is something to say."""
         out, fresh = [], set()
+        moved: dict[str, str] = {}
         for part in parts:
             known = part.id in self._sent and self._sent[part.id] == part.mark
             self._sent[part.id] = part.mark
@@ -89,7 +112,16 @@ class Feed:
             elif not known:
                 fresh.add(part.id)
                 out.append(part.html)
-        return "".join(out)
+            figures = part.figures
+            if part.id not in fresh:
+                moved |= {name: now for name, now in figures.items() if self._shown.get(name) != now}
+            self._shown |= figures
+        if self.page.span:
+            now = str(metrics.point(metrics.span_of(self.page.span)))
+            if self._shown.setdefault("charts", now) != now:
+                moved["charts"] = self._shown["charts"] = now
+        html = ["".join(out)] if out else []
+        return html + ([json.dumps(moved, separators=(",", ":"), ensure_ascii=False)] if moved else [])
 
     def _draw(self, template: str, facts: pages.Facts) -> str:
         reader = {"csrf_token": self.reader.csrf_token, "address": self.reader.address}
@@ -104,6 +136,8 @@ class Feed:
             yield from self._instance()
         if self.page.kind == "launch":
             yield from self._launch()
+        if self.page.kind == "machine":
+            yield from self._machine()
         if self.page.kind == "models":
             yield from self._models()
         if self.page.kind == "engines":
@@ -136,9 +170,15 @@ class Feed:
         return Part(f"{card.id}-body", self._draw("dashboard.html#card-body", {"card": card}), inside=card.id)
 
     def _system(self) -> Iterator[Part]:
+        if self.readings is not None or self.waited:
+            yield Part("system", _drawn_system(self.readings, self.reader.language))
+
+    def _machine(self) -> Iterator[Part]:
+        yield from self._system()
         if self.readings is not None:
-            facts: dict[str, Any] = {**pages.system(self.readings), "oob": True}
-            yield Part("system", render_to_string("monitoring/_system.html", facts))
+            facts = pages.machine(self.readings)
+            for name in ("cores", "disks", "holders"):
+                yield Part(name, self._draw(f"machine.html#{name}", facts))
 
     # ------------------------------------------------------------ an instance
 
@@ -194,7 +234,9 @@ class Feed:
         if self.page.tab == "metrics" or card.serving:
             yield Part(
                 "instance-figures",
-                self._draw("instance.html#figures", {"card": card}),
+                self._draw(
+                    "instance.html#figures", {"card": card, "all_figures": self.page.tab == "metrics"}
+                ),
                 inside="instance-overview",
             )
 
@@ -202,12 +244,27 @@ class Feed:
 
     def _figures(self) -> Iterator[Part]:
         yield from self._system() if self.page.kind == "dashboard" else ()
+        yield from self._machine() if self.page.kind == "machine" else ()
         for card in self._cards:
             card.reading = cards.reading_of(card.instance, self.readings)
             if self.page.kind == "dashboard" and card.serving:
                 yield self._body(card)
             elif self.page.kind == "instance" and self.page.tab in ("overview", "metrics"):
                 yield from self._numbers(card)
+
+
+_system_row: tuple[object, str] = (None, "")  # what it was drawn of, and how it looks
+
+
+def _drawn_system(readings: Readings | None, language: str) -> str:
+    """Drawn once for all who look at it, for it is the same for everybody."""
+    global _system_row
+    system = SystemCards.of(readings, datetime.now(UTC), silent=readings is None)
+    key = (readings and readings.at, bool(system.stale), bool(system.gpu_stale), language)
+    if readings is None or _system_row[0] != key:
+        facts: dict[str, Any] = {"system": system, "oob": True}
+        _system_row = (key, render_to_string("monitoring/_system.html", facts))
+    return _system_row[1]
 
 
 def _key(card: Card) -> int:

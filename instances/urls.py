@@ -1,7 +1,19 @@
 from django.urls import path, re_path
 
 from .pages import TABS
-from .views import actions, dashboard, deploy, engines, flags, history, instance, models, paste, revisions
+from .views import (
+    actions,
+    dashboard,
+    deploy,
+    engines,
+    flags,
+    history,
+    instance,
+    machine,
+    models,
+    paste,
+    revisions,
+)
 
 _tabs = "|".join(TABS[1:])
 
@@ -24,6 +36,7 @@ urlpatterns = [
     path("engines/versions/", engines.versions, name="engine-versions"),
     path("engines/installations/<int:pk>/cancel/", engines.cancel, name="engine-cancel"),
     path("engines/<str:slug>/remove/", engines.remove, name="engine-remove"),
+    path("machine/", machine.machine, name="machine"),
     path("history/", history.history, name="history"),
     path("instances/<int:pk>/", instance.instance, name="instance"),
     re_path(rf"^instances/(?P<pk>[0-9]+)/(?P<tab>{_tabs})/$", instance.instance, name="instance-tab"),

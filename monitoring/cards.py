@@ -57,6 +57,22 @@ class GpuCard:
     def busy_id(self) -> str:
         return f"gpu-{self.index}-busy"
 
+    @property
+    def memory_value_id(self) -> str:
+        return f"gpu-{self.index}-memory-value"
+
+    @property
+    def busy_value_id(self) -> str:
+        return f"gpu-{self.index}-busy-value"
+
+    @property
+    def temperature_id(self) -> str:
+        return f"gpu-{self.index}-temperature"
+
+    @property
+    def power_id(self) -> str:
+        return f"gpu-{self.index}-power"
+
 
 @dataclass(frozen=True)
 class SystemCards:
@@ -75,11 +91,15 @@ class SystemCards:
     gpu_reason: str  # and its sentence
     gpu_absent: bool  # there is none, and that is all right
     gpu_trouble: bool  # there should be one
+    swap: str  # "1.2 of 4 GiB" where some of it is in use
+    at: datetime | None  # when all this was measured
+    gpu_at: datetime | None
+    silent: bool  # nobody measures
     stale: str  # "14 s" when the numbers are that old
     gpu_stale: str  # the same for the GPUs alone: a driver can hang while the rest goes on
 
     @classmethod
-    def of(cls, readings: Readings | None, now: datetime) -> "SystemCards":
+    def of(cls, readings: Readings | None, now: datetime, *, silent: bool = False) -> "SystemCards":
         host = readings.host if readings else None
         gpus = readings.gpus if readings else None
         stale = _age(readings.at, now) if readings else ""
@@ -97,6 +117,10 @@ class SystemCards:
             gpu_reason=gettext(gpus.reason) if gpus and gpus.reason else gettext("No reading yet."),
             gpu_absent=gpus is not None and gpus.absent,
             gpu_trouble=gpus is not None and not gpus.gpus and not gpus.absent,
+            swap=_swap(host),
+            at=readings.at if readings else None,
+            gpu_at=gpus.at if gpus else None,
+            silent=silent,
             stale=stale,
             gpu_stale="" if stale else _gpu_age(gpus, now),
         )
@@ -143,6 +167,15 @@ def _memory(host: HostReading | None) -> Meter:
         return Meter(UNKNOWN, "")
     percent = host.memory_percent
     return Meter(amount(host.memory_used / GIB), _bar(percent), _level(percent))
+
+
+def _swap(host: HostReading | None) -> str:
+    if host is None or host.swap_used < 64 * MIB:
+        return ""
+    return gettext("%(used)s of %(total)s GiB") % {
+        "used": amount(host.swap_used / GIB),
+        "total": size(host.swap_total / GIB),
+    }
 
 
 def _disk(host: HostReading | None) -> Meter:

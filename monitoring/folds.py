@@ -3,17 +3,18 @@
 A fold is a dict: `s` the seconds that it covers, and by metric one of
     gauge       [n, sum, least, most]
     count       a number: what came in these seconds
-    histogram   {"<upper edge in seconds>": observations at or below it, ..., "sum": of all}
+    histogram   {"<lower edge> <upper edge>": how many lie between, in seconds, ..., "sum": of all}
 It carries nothing but JSON, and folding is associative, so an hour is the same whether made of minutes or of ticks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
+from monitoring import histogram
 from monitoring.gpu import GpuReading
-from monitoring.histogram import Histogram
 from monitoring.host import HostReading
 from monitoring.sampler import Readings, TargetReading
 
@@ -54,13 +55,21 @@ def most(value: Any) -> float | None:
     return value[3] if isinstance(value, list) else None
 
 
-def histogram(value: Any) -> Histogram:
-    """The kept form as a histogram again."""
+def quantiles(value: Any, shares: tuple[float, ...]) -> tuple[float, ...] | None:
+    """Of a histogram; None when nothing was observed."""
     if not isinstance(value, dict):
-        return Histogram()
-    return Histogram(
-        {float(edge): count for edge, count in value.items() if edge != SUM}, value.get(SUM, 0.0)
-    )
+        return None
+    return histogram.quantiles(_bins(value), value.get(SUM, 0.0), shares)
+
+
+def _bins(value: Mapping[str, float]) -> list[histogram.Bin]:
+    return sorted((*_edges(name), count) for name, count in value.items() if name != SUM)
+
+
+@lru_cache(maxsize=1024)
+def _edges(name: str) -> tuple[float, float]:
+    low, _, high = name.partition(" ")
+    return float(low), float(high)
 
 
 def of_readings(readings: Readings, seconds: float) -> dict[str, Fold]:
@@ -108,9 +117,8 @@ def _target(target: TargetReading) -> Fold:
     }
     found = _gauges(gauges) | dict(target.gained.counts)
     for name, gained in target.gained.histograms.items():
-        found[name] = {str(edge): count for edge, count in gained.buckets.items()} | {
-            SUM: round(gained.sum, 6)
-        }
+        found[name] = {f"{low:g} {high:g}": count for low, high, count in gained.bins()}
+        found[name][SUM] = round(gained.sum, 6)
     return found
 
 

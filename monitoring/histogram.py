@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 QUANTILES = (0.5, 0.95, 0.99)
+Bin = tuple[float, float, float]  # lower edge, upper edge, how many lie between
 
 
 @dataclass(frozen=True)
@@ -40,22 +41,8 @@ class Histogram:
         """Whether it counts less than it did: the engine is another one than before."""
         return any(self.buckets.get(edge, 0.0) < count for edge, count in before.buckets.items())
 
-    def quantiles(self, shares: tuple[float, ...] = QUANTILES) -> tuple[float, ...] | None:
-        """The values below which these shares lie; None when nothing was observed.
-
-        Within a bucket the observations are taken as spread evenly around where the sum says that their middle
-        is, not around the bucket's own: with all answers in one bucket the median is then their true mean.
-        Beyond the last finite edge, that edge.
-        """
-        bins = self._bins()
-        whole = sum(count for _, _, count in bins)
-        if not whole:
-            return None
-        middle = self._middle(bins)
-        return tuple(_at(bins, share * whole, middle) for share in shares)
-
-    def _bins(self) -> list[tuple[float, float, float]]:
-        """Lower edge, upper edge and count of each bucket that holds something."""
+    def bins(self) -> list[Bin]:
+        """Only those that hold something."""
         bins, low, below = [], 0.0, 0.0
         for edge in sorted(self.buckets):
             count = self.buckets[edge] - below
@@ -66,16 +53,36 @@ class Histogram:
                 low = edge
         return bins
 
-    def _middle(self, bins: list[tuple[float, float, float]]) -> float:
-        """Where in their buckets the observations lie on average, 0 to 1; a half where nothing tells."""
-        finite = [(low, high, count) for low, high, count in bins if math.isfinite(high)]
-        room = sum(count * (high - low) for low, high, count in finite)
-        if not self.sum or not room or len(finite) != len(bins):
-            return 0.5
-        return min(max((self.sum - sum(count * low for low, _, count in finite)) / room, 0.0), 1.0)
+    def quantiles(self, shares: tuple[float, ...] = QUANTILES) -> tuple[float, ...] | None:
+        """As `quantiles`; None when nothing was observed."""
+        return quantiles(self.bins(), self.sum, shares)
 
 
-def _at(bins: list[tuple[float, float, float]], rank: float, middle: float) -> float:
+def quantiles(
+    bins: list[Bin], total: float, shares: tuple[float, ...] = QUANTILES
+) -> tuple[float, ...] | None:
+    """The values below which these shares lie; None when nothing was observed. `total` is the sum of all values.
+
+    Within a bin the observations are taken as spread evenly around where the sum says that their middle is, not
+    around the bin's own: with all answers in one bin the median is then their true mean. Beyond the last finite edge,
+    that edge.
+    """
+    whole = sum(count for _, _, count in bins)
+    if not whole:
+        return None
+    middle = _middle(bins, total)
+    return tuple(_at(bins, share * whole, middle) for share in shares)
+
+
+def _middle(bins: list[Bin], total: float) -> float:
+    """Where in their bins the observations lie on average, 0 to 1; a half where nothing tells."""
+    if not total or not all(math.isfinite(high) for _, high, _ in bins):
+        return 0.5
+    room = sum(count * (high - low) for low, high, count in bins)
+    return min(max((total - sum(count * low for low, _, count in bins)) / room, 0.0), 1.0)
+
+
+def _at(bins: list[Bin], rank: float, middle: float) -> float:
     below = 0.0
     for low, high, count in bins:
         if below + count >= rank:

@@ -6,14 +6,16 @@ from pathlib import Path
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from instances import log_card, pages, revisions
+from instances import log_card, metrics, pages, revisions
 from instances.log_card import Ask
 from instances.logs import store
 from instances.models import Instance, Launch
 from instances.query import number_in
 from monitoring import latest
+from monitoring.charts import Range
 
 from .commands import command_of
 
@@ -32,7 +34,16 @@ def instance(request: HttpRequest, pk: int, tab: str = "overview") -> HttpRespon
     ask = Ask.from_query(request.GET)
     if tab == "logs" and launch and (part := log_card.part_of(request)):
         return render(request, f"instances/instance.html#{part}", pages.log(launch, tab, ask))
-    page = pages.Page(kind="instance", instance=pk, tab=tab, launch=launch.pk if launch else 0)
+    span = metrics.span_of(metrics.OVERVIEW if tab == "overview" else request.GET.get("range", ""))
+    if request.headers.get("HX-Target") == "charts":
+        return render(request, "monitoring/_charts.html#charts", _charts(request, wanted, tab, span))
+    page = pages.Page(
+        kind="instance",
+        instance=pk,
+        tab=tab,
+        span=span.slug if tab in ("overview", "metrics") else "",
+        launch=launch.pk if launch else 0,
+    )
     facts = pages.instance(wanted, page, latest.newest()) | {
         "tabs": pages.TABS,
         "live": page.query,
@@ -42,11 +53,22 @@ def instance(request: HttpRequest, pk: int, tab: str = "overview") -> HttpRespon
     }
     if tab in ("overview", "logs"):
         facts |= pages.log(launch, tab, ask if tab == "logs" else Ask())
+    if tab in ("overview", "metrics"):
+        facts |= _charts(request, wanted, tab, span)
     if tab == "configuration":
         facts |= _configuration(
             wanted, number_in(request.GET.get("left")), number_in(request.GET.get("right"))
         )
     return render(request, "instances/instance.html", facts)
+
+
+def _charts(request: HttpRequest, wanted: Instance, tab: str, span: Range) -> pages.Facts:
+    first = tab == "overview"
+    url = reverse("instance", args=[wanted.pk]) if first else reverse("instance-tab", args=[wanted.pk, tab])
+    as_tables = request.GET.get("as") == "tables"
+    return metrics.facts(
+        metrics.of_instance(wanted, span, first=first), span, url, as_tables=as_tables, lean=first
+    )
 
 
 @require_GET

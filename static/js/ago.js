@@ -1,6 +1,7 @@
 /* Times that keep themselves true, from <time datetime="ISO 8601">:
    data-ago "12 min ago", data-since "2 h 14 min",
-   data-local "13:18", data-local="seconds" "13:18:01", data-local="day" "Today 13:18". */
+   data-local "13:18", data-local="seconds" "13:18:01", data-local="day" "Today 13:18",
+   data-local="date" "24 Nov", data-local="moment" "24 Nov 13:18". */
 const DAY = 86400; // seconds
 const LIVE = "time[data-ago], time[data-since], time[data-local=day], time[data-local]:not([title])";
 
@@ -45,6 +46,8 @@ function text({ dataset }, then, now) {
   if ("ago" in dataset) return document.body.dataset.ago.replace("%s", span(seconds, 1));
   if ("since" in dataset) return span(seconds, 2);
   if (dataset.local === "seconds") return clockSeconds.format(then);
+  if (dataset.local === "date") return date.format(then);
+  if (dataset.local === "moment") return `${date.format(then)} ${clock.format(then)}`;
   if (dataset.local === "day") return `${dayOf(then, now)} ${clock.format(then)}`;
   return clock.format(then);
 }

@@ -15,7 +15,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from accounts.models import User
-from instances import announce, consumers
+from instances import announce, consumers, metrics
 from instances.consumers import reader_of
 from instances.logs import store
 from instances.models import Instance, Launch
@@ -161,8 +161,34 @@ async def test_figures_are_pushed_without_asking_the_database(connect: Open, use
     await heard(socket, 'id="recent"')
     await readings_taken(readings(launch, 142.0))
     text = await heard(socket, "142")
-    assert 'id="system"' in text and f'id="instance-{instance.pk}-body"' in text and "86 ms" in text
-    assert f'id="instance-{instance.pk}"' not in text
+    assert 'id="system"' in text  # it had none before
+    figures = json.loads(text[text.rindex("{") :])
+    assert figures[f"instance-{instance.pk}-tokens"] == "142"
+    assert figures[f"instance-{instance.pk}-first_token"] == "86"
+    assert f'id="instance-{instance.pk}' not in text  # numbers travel alone
+    await readings_taken(readings(launch, 143.5))
+    assert json.loads(await socket.receive_from(10)) == {f"instance-{instance.pk}-tokens": "144"}
+
+
+async def test_a_page_says_so_when_readings_stay_away(
+    connect: Open, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "STALE", -0.8)
+    socket = await connect("/ws/live/?page=machine&span=15m")
+    assert "the supervisor does not run" in await heard(socket, "Nothing is measured")
+
+
+async def test_charts_are_told_when_a_point_is_over(
+    connect: Open, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = await sync_to_async(in_state)(user, State.RUNNING, ready_at=timezone.now())
+    launch = await sync_to_async(lambda: instance.launches.get())()
+    monkeypatch.setattr(metrics, "point", lambda span: 7)
+    socket = await connect(f"/ws/live/?page=instance&instance={instance.pk}&tab=metrics&span=15m")
+    await heard(socket, 'id="instance-head"')
+    monkeypatch.setattr(metrics, "point", lambda span: 8)
+    await readings_taken(readings(launch, 142.0))
+    assert '"charts":"8"' in await heard(socket, '"charts"')
 
 
 @pytest.mark.parametrize(("pause", "second_comes"), [(3600.0, False), (0.2, True)])
@@ -175,10 +201,10 @@ async def test_figures_wait_for_their_time_and_the_newest_are_not_lost(
     socket = await connect(f"/ws/live/?page=instance&instance={instance.pk}&tab=metrics")
     await heard(socket, 'id="instance-head"')
     await readings_taken(readings(launch, 142.0))
-    await heard(socket, ">142 <")
+    await heard(socket, '"tokens":"142"')
     await readings_taken(readings(launch, 150.0))
     if second_comes:
-        await heard(socket, ">150 <")
+        await heard(socket, '"tokens":"150"')
     else:
         assert await socket.receive_nothing(timeout=0.3)
 

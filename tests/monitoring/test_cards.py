@@ -88,7 +88,9 @@ def test_it_draws_the_row_of_the_machine() -> None:
     assert "Disk 612 GB free of 1,800 GB" in shown
     assert "GPU 0 RTX 6000 Ada 64 °C · 218 W Memory 29.1 / 48 GiB Busy 71 %" in shown
     assert page.count('class="card snug gpu"') == 2
-    assert 'id="gpu-1-busy" value="71.0" max="100" aria-label="GPU 1 busy"' in page
+    assert (
+        'id="gpu-1-busy" data-figure="gpu-1-busy-bar" value="71.0" max="100" aria-label="GPU 1 busy"' in page
+    )
     assert page.count("<progress") == 7
 
 
@@ -157,13 +159,13 @@ def test_memory_that_runs_out_has_a_colour_and_a_word(used: int, level: str, wor
 def test_numbers_that_stay_away_say_how_old_they_are() -> None:
     assert "Numbers are from" not in draw(readings(), NOW + timedelta(seconds=4))
     shown = text(draw(readings(), NOW + timedelta(seconds=14)))
-    assert "Numbers are from 14 s ago. Trying again." in shown
+    assert "Numbers are from 14 s ago . Trying again." in shown
 
 
 def test_a_driver_that_hangs_makes_only_its_numbers_old() -> None:
     hanging = GpuReadings([GPU], "", NOW - timedelta(seconds=75))
     shown = text(draw(readings(gpus=hanging)))
-    assert "GPU numbers are from 1 min 15 s ago. Trying again." in shown
+    assert "GPU numbers are from 1 min 15 s ago . Trying again." in shown
 
 
 def test_a_gpus_name_cannot_carry_markup() -> None:

@@ -29,22 +29,24 @@ def test_gauges_keep_mean_and_extremes_and_counts_add_up() -> None:
 
 
 def test_histograms_add_up() -> None:
-    whole = folds.fold(
-        [{"s": 1, "t": {"0.1": 1, "inf": 2, "sum": 0.5}}, {"s": 1, "t": {"0.1": 1, "inf": 1, "sum": 0.05}}]
-    )
-    assert folds.histogram(whole["t"]) == Histogram({0.1: 2, INF: 3}, 0.55)
+    first, second = {"0 0.1": 1, "0.1 0.2": 1, "sum": 0.2}, {"0.1 0.2": 2, "sum": 0.3}
+    whole = folds.fold([{"s": 1, "t": first}, {"s": 1, "t": second}])
+    assert whole["t"] == {"0 0.1": 1, "0.1 0.2": 3, "sum": 0.5}
+    both = Histogram({0.1: 1, 0.2: 4}, 0.5)
+    assert folds.quantiles(whole["t"], (0.5, 0.99)) == both.quantiles((0.5, 0.99))
+    assert folds.quantiles(None, (0.5,)) is None
 
 
 def test_what_was_folded_is_left_as_it_was() -> None:
-    one = {"s": 1, "cpu": [1, 1.0, 1.0, 1.0], "t": {"inf": 1}}
+    one = {"s": 1, "cpu": [1, 1.0, 1.0, 1.0], "t": {"0 0.1": 1}}
     folds.fold([one, one])
-    assert one == {"s": 1, "cpu": [1, 1.0, 1.0, 1.0], "t": {"inf": 1}}
+    assert one == {"s": 1, "cpu": [1, 1.0, 1.0, 1.0], "t": {"0 0.1": 1}}
 
 
 def test_an_hour_is_the_same_whether_made_of_minutes_or_of_ticks() -> None:
     rng = random.Random(7)
     ticks = [
-        {"s": 5, "cpu": [5, value * 5, value, value], "n": rng.randrange(9), "t": {"0.1": 1, "inf": 2}}
+        {"s": 5, "cpu": [5, value * 5, value, value], "n": rng.randrange(9), "t": {"0 0.1": 1, "0.1 inf": 2}}
         for value in (float(rng.randrange(100)) for _ in range(720))
     ]
     minutes = [folds.fold(ticks[start : start + 12]) for start in range(0, 720, 12)]
@@ -89,7 +91,7 @@ def test_readings_become_folds_by_subject() -> None:
         "kv_cache": [1, 31.5, 31.5, 31.5],
         "generation_tokens": 12,
         "finished_stop": 1,
-        "first_token": {"0.1": 1.0, "inf": 1.0, "sum": 0.08},
+        "first_token": {"0 0.1": 1.0, "sum": 0.08},
     }
     assert set(found) == {"host", "gpu:GPU-a", "launch:1"}
 
