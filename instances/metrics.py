@@ -71,7 +71,7 @@ def facts(
     """What `monitoring/_charts.html` draws."""
     return {
         "sections": sections,
-        "span": span,
+        "time_range": span,
         "ranges": panels.RANGES.values(),
         "as_tables": as_tables,
         "lean": lean,

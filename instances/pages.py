@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import QueryDict
+from django.urls import reverse
 
 from monitoring.cards import SystemCards
 from monitoring.panels import RANGES
@@ -71,7 +72,7 @@ class Page:
 
 
 def system(readings: Readings | None) -> Facts:
-    return {"system": SystemCards.of(readings, datetime.now(UTC))}
+    return {"system": SystemCards.of(readings, datetime.now(UTC)), "machine_url": reverse("machine")}
 
 
 def machine(readings: Readings | None) -> Facts:

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import translation
 
 from accounts.models import User
@@ -262,7 +263,7 @@ def _drawn_system(readings: Readings | None, language: str) -> str:
     system = SystemCards.of(readings, datetime.now(UTC), silent=readings is None)
     key = (readings and readings.at, bool(system.stale), bool(system.gpu_stale), language)
     if readings is None or _system_row[0] != key:
-        facts: dict[str, Any] = {"system": system, "oob": True}
+        facts: dict[str, Any] = {"system": system, "machine_url": reverse("machine"), "oob": True}
         _system_row = (key, render_to_string("monitoring/_system.html", facts))
     return _system_row[1]
 

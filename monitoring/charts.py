@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 WIDTH, HEIGHT = 600, 100  # of the inner drawing, which is stretched to its card
-FLOOR, CEILING = 86, 8  # percent of the outer height between which it lies
+FLOOR, CEILING = 97, 9  # percent of the outer height between which it lies
 NICE = (1, 2, 4, 6, 10)
 ROOM = 0.3  # of the width that a mark's label takes
 AXIS = 4  # times under the chart, evenly spread
@@ -92,12 +92,18 @@ class Chart:
     rows: list[Row]  # oldest first
     least: str
     most: str
+    highest: float
     begin: int  # of the first point, seconds since 1970
     step: int
 
     @property
     def empty(self) -> bool:
         return not any(line.path for line in self.lines)
+
+    @property
+    def flat(self) -> bool:
+        """Nothing but zeros, or nothing at all."""
+        return self.highest == 0
 
     @property
     def names(self) -> str:
@@ -164,6 +170,7 @@ def draw(
         ],
         least=text(min(known)) if known else UNKNOWN,
         most=text(max(known)) if known else UNKNOWN,
+        highest=max(known, default=0.0),
         begin=begin,
         step=step,
     )

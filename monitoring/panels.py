@@ -42,7 +42,7 @@ class Panel:
     values: tuple[Value, ...]
     metrics: frozenset[str]
     top: float | None = None
-    always: bool = True  # drawn also where there is nothing to draw
+    always: bool = True  # drawn also where there is nothing but zeros
     larger: tuple[float, str] | None = None  # from this value on it is shown divided by 1,000 in that unit
 
 
@@ -163,7 +163,7 @@ def charts(
         for at in range(begin, begin + span.seconds, span.step)
     ]
     drawn = (_drawn(one, folded, begin, span, marks, (tops or {}).get(one.slug), prefix) for one in panels)
-    return [chart for panel, chart in zip(panels, drawn, strict=True) if panel.always or not chart.empty]
+    return [chart for panel, chart in zip(panels, drawn, strict=True) if panel.always or not chart.flat]
 
 
 def sparks(subjects: Iterable[str], end: int) -> dict[str, Spark]:

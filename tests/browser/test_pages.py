@@ -34,6 +34,7 @@ PAGES = (
     "/instances/{id}/metrics/",
     "/instances/{id}/history/",
     "/instances/{id}/configuration/",
+    "/machine/",
     "/models/",
     "/engines/",
     "/deploy/paste/",

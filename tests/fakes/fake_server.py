@@ -285,6 +285,7 @@ class FakeServer:
             raise
         finally:
             metrics.waiting -= 1
+        metrics.queue.add(time.monotonic() - began)
         metrics.running += 1
         metrics.cached += prompt + len(words)
         metrics.prompt_tokens += prompt
@@ -298,10 +299,14 @@ class FakeServer:
                     os.kill(self.core, signal.SIGKILL)
                     os._exit(1)
                 if number == 1:
-                    metrics.first_token.append(time.monotonic() - began)
+                    first_at = time.monotonic()
+                    metrics.first_token.add(first_at - began)
                 metrics.generation_tokens += 1
                 yield word
             end = reason
+            metrics.whole.add(time.monotonic() - began)
+            if len(words) > 1:
+                metrics.output_token.add((time.monotonic() - first_at) / (len(words) - 1))
         except CoreDied:
             end = "error"
             raise
