@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from monitoring.gpu import GpuReader
+from monitoring.nvml import GpuReader
 from monitoring.processes import described
 
 from .launchers import processes
@@ -94,6 +94,9 @@ def _gpu() -> Iterator[Finding]:
         if gpu.error:
             yield Finding("bad", f"GPU {gpu.index} {gpu.name}: {gpu.error}")
             continue
+        if gpu.throttle_bad:
+            advice = "Look after its cooling and its power."
+            yield Finding("warn", f"GPU {gpu.index} {gpu.name}: {gpu.throttled}", advice)
         if gpu.memory_used is None or gpu.memory_total is None:
             yield Finding("ok", f"GPU {gpu.index} {gpu.name}.")
         else:

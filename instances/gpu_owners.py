@@ -23,7 +23,6 @@ def as_json(readings: GpuReadings) -> dict[str, Any]:
         for process in gpu["processes"]:
             owner = _owner(process["pid"], mains)
             process["instance"] = owner and owner.name
-            process["instance_id"] = owner and owner.pk
             process["described"] = described(process["pid"])
     return found
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
 from monitoring.cards import GB, GIB, UNKNOWN, amount, size
-from monitoring.gpu import GpuReadings
 from monitoring.host import HostReading
+from monitoring.processes import described
+from monitoring.sampler import Readings
 
-from . import gpu_owners
+from .cards import Card
+from .models import Launch
+
+Owners = Mapping[str, tuple[int, str]]  # by subject: the id and the name of the instance
 
 
 @dataclass(frozen=True)
@@ -66,17 +71,33 @@ def _disk(slug: str, what: str, path: str, used: int, free: int, total: int) -> 
     return Place(slug, what, path, amount(used / GB), amount(free / GB), size(total / GB), "GB")
 
 
-def holders(gpus: GpuReadings) -> list[Holder]:
-    """The largest first on each GPU. One query where there is a GPU."""
-    found = [
-        Holder(
-            described=one["described"],
-            gpu=gpu["index"],
-            instance=one["instance"] or "",
-            instance_id=one["instance_id"] or 0,
-            memory=UNKNOWN if one["memory_bytes"] is None else f"{amount(one['memory_bytes'] / GIB)} GiB",
-        )
-        for gpu in gpu_owners.as_json(gpus)["gpus"]
-        for one in sorted(gpu["processes"], key=lambda one: -(one["memory_bytes"] or 0))
-    ]
+def owners() -> Owners:
+    """Of everything that lives here: one query."""
+    live = Launch.objects.live().here().select_related("instance")
+    return {f"launch:{one.pk}": (one.instance_id, one.instance.name) for one in live}
+
+
+def owners_of(cards: Iterable[Card]) -> Owners:
+    """The same, of what a page has at hand already."""
+    return {
+        f"launch:{card.launch.pk}": (card.instance.pk, card.instance.name)
+        for card in cards
+        if card.launch and not card.launch.ended
+    }
+
+
+def holders(readings: Readings, owners: Owners) -> list[Holder]:
+    """Who has memory on which GPU, the largest first on each."""
+    subjects = {
+        pid: subject
+        for subject, target in readings.targets.items()
+        if target.usage
+        for pid in target.usage.pids
+    }
+    found = []
+    for gpu in readings.gpus.gpus if readings.gpus else ():
+        for one in sorted(gpu.processes, key=lambda process: -(process.memory or 0)):
+            instance_id, name = owners.get(subjects.get(one.pid, ""), (0, ""))
+            memory = UNKNOWN if one.memory is None else f"{amount(one.memory / GIB)} GiB"
+            found.append(Holder(described(one.pid), gpu.index, name, instance_id, memory))
     return found

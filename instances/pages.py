@@ -18,6 +18,7 @@ from monitoring.sampler import Readings
 
 from . import cards, engine_rows, fit_history, history, log_card, machine_card, recent, shelf
 from .log_card import Ask
+from .machine_card import Owners
 from .models import DesiredState, Instance, Launch
 from .query import number_in
 
@@ -71,17 +72,21 @@ class Page:
         return urlencode({**given, "launch": self.launch})
 
 
-def system(readings: Readings | None) -> Facts:
-    return {"system": SystemCards.of(readings, datetime.now(UTC)), "machine_url": reverse("machine")}
+def system(readings: Readings | None, owners: Owners | None = None) -> Facts:
+    names = {subject: name for subject, (_, name) in (owners or {}).items()}
+    return {
+        "system": SystemCards.of(readings, datetime.now(UTC), names=names),
+        "machine_url": reverse("machine"),
+    }
 
 
-def machine(readings: Readings | None) -> Facts:
-    """What the machine's own page shows beyond the row: one query while a GPU is held by somebody."""
+def machine(readings: Readings | None, owners: Owners) -> Facts:
+    """What the machine's own page shows beyond the row."""
     gpus = readings.gpus if readings else None
     return {
         "cores": readings.host.cores if readings and readings.host else (),
         "places": machine_card.places(readings.host) if readings and readings.host else [],
-        "holders": machine_card.holders(gpus) if gpus else [],
+        "holders": machine_card.holders(readings, owners) if readings else [],
         "gpus_here": bool(gpus and gpus.gpus),
     }
 

@@ -19,7 +19,7 @@ from accounts.models import User
 from monitoring.cards import SystemCards
 from monitoring.sampler import Readings
 
-from . import cards, metrics, pages
+from . import cards, machine_card, metrics, pages
 from .cards import Card
 from .context import sidebar_cards
 from .models import MANAGE_ENGINES, Instance, Launch
@@ -81,6 +81,7 @@ class Feed:
         self._cards: list[Card] = []  # as of the last look at the database
         self.waited = False  # long enough for readings to come
         self._shown: dict[str, str] = {}  # figures
+        self._owners: machine_card.Owners = {}  # as of then, too
         self._sent: dict[str, object] = {"instance-log": page.launch, "log-state": (page.launch, False)}
 
     @property
@@ -138,6 +139,7 @@ class Feed:
         if self.page.kind == "launch":
             yield from self._launch()
         if self.page.kind == "machine":
+            self._owners = machine_card.owners()
             yield from self._machine()
         if self.page.kind == "models":
             yield from self._models()
@@ -153,6 +155,7 @@ class Feed:
     def _dashboard(self) -> Iterator[Part]:
         facts = pages.dashboard(self.page.show, self.readings)
         self._cards = facts["cards"]
+        self._owners = machine_card.owners_of(facts["sidebar_instances"])
         yield self._sidebar(facts["sidebar_instances"])
         for name in ("summary", "head-action", "recent"):
             yield Part(name, self._draw(f"dashboard.html#{name}", facts))
@@ -172,12 +175,12 @@ class Feed:
 
     def _system(self) -> Iterator[Part]:
         if self.readings is not None or self.waited:
-            yield Part("system", _drawn_system(self.readings, self.reader.language))
+            yield Part("system", _drawn_system(self.readings, self.reader.language, self._owners))
 
     def _machine(self) -> Iterator[Part]:
         yield from self._system()
         if self.readings is not None:
-            facts = pages.machine(self.readings)
+            facts = pages.machine(self.readings, self._owners)
             for name in ("cores", "disks", "holders"):
                 yield Part(name, self._draw(f"machine.html#{name}", facts))
 
@@ -257,11 +260,12 @@ class Feed:
 _system_row: tuple[object, str] = (None, "")  # what it was drawn of, and how it looks
 
 
-def _drawn_system(readings: Readings | None, language: str) -> str:
+def _drawn_system(readings: Readings | None, language: str, owners: machine_card.Owners) -> str:
     """Drawn once for all who look at it, for it is the same for everybody."""
     global _system_row
-    system = SystemCards.of(readings, datetime.now(UTC), silent=readings is None)
-    key = (readings and readings.at, bool(system.stale), bool(system.gpu_stale), language)
+    names = {subject: name for subject, (_, name) in owners.items()}
+    system = SystemCards.of(readings, datetime.now(UTC), names=names, silent=readings is None)
+    key = (readings and readings.at, bool(system.stale), bool(system.gpu_stale), language, names)
     if readings is None or _system_row[0] != key:
         facts: dict[str, Any] = {"system": system, "machine_url": reverse("machine"), "oob": True}
         _system_row = (key, render_to_string("monitoring/_system.html", facts))

@@ -1,5 +1,6 @@
 """The row of system cards, ready to be drawn: numbers as text, levels as words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,6 +38,16 @@ class Meter:
 
 
 @dataclass(frozen=True)
+class SliceRow:
+    """A part of a GPU in MIG mode."""
+
+    id: str
+    name: str
+    used: str
+    total: str
+
+
+@dataclass(frozen=True)
 class GpuCard:
     index: int
     name: str
@@ -46,7 +57,15 @@ class GpuCard:
     busy: Meter
     temperature: str
     power: str
+    throttled: str
+    throttle_bad: bool
+    slices: list[SliceRow]
     error: str
+    lost_at: datetime | None
+    hidden: str  # why it cannot be told who uses it
+    users: list[
+        str
+    ]  # "tiny, 3.0 GiB": those of the targets that are on it, by the names that were handed over
     strangers: list[str]  # "python3 (process 123 of mia), 1.0 GiB": whom none of the targets owns
 
     @property
@@ -99,7 +118,15 @@ class SystemCards:
     gpu_stale: str  # the same for the GPUs alone: a driver can hang while the rest goes on
 
     @classmethod
-    def of(cls, readings: Readings | None, now: datetime, *, silent: bool = False) -> "SystemCards":
+    def of(
+        cls,
+        readings: Readings | None,
+        now: datetime,
+        *,
+        names: Mapping[str, str] | None = None,
+        silent: bool = False,
+    ) -> "SystemCards":
+        """`names` are those of the targets, by subject."""
         host = readings.host if readings else None
         gpus = readings.gpus if readings else None
         stale = _age(readings.at, now) if readings else ""
@@ -112,7 +139,7 @@ class SystemCards:
             console=amount(host.console_rss / MIB) if host else "",
             disk=_disk(host),
             disk_total=size(host.disk_total / GB) if host and host.disk_total else "",
-            gpus=[_gpu(gpu, host, _owned(readings)) for gpu in gpus.gpus] if gpus else [],
+            gpus=[_gpu(gpu, host, _owned(readings), names or {}) for gpu in gpus.gpus] if gpus else [],
             gpu_title=_gpu_title(gpus),
             gpu_reason=gettext(gpus.reason) if gpus and gpus.reason else gettext("No reading yet."),
             gpu_absent=gpus is not None and gpus.absent,
@@ -184,13 +211,21 @@ def _disk(host: HostReading | None) -> Meter:
     return Meter(amount(host.disk_free / GB), _bar(host.disk_percent), _level(host.disk_percent))
 
 
-def _owned(readings: Readings | None) -> set[int]:
-    """The pids of all targets' processes."""
-    usages = [target.usage for target in readings.targets.values() if target.usage] if readings else []
-    return {pid for usage in usages for pid in usage.pids}
+def _owned(readings: Readings | None) -> dict[int, str]:
+    """The subject of each process of a target, by pid."""
+    targets = readings.targets if readings else {}
+    return {pid: subject for subject, target in targets.items() if target.usage for pid in target.usage.pids}
 
 
-def _strangers(gpu: GpuReading, owned: set[int]) -> list[str]:
+def _users(gpu: GpuReading, owned: dict[int, str], names: Mapping[str, str]) -> list[str]:
+    held: dict[str, int] = {}
+    for one in gpu.processes:
+        if name := names.get(owned.get(one.pid, "")):
+            held[name] = held.get(name, 0) + (one.memory or 0)
+    return [f"{name}, {amount(memory / GIB)} GiB" if memory else name for name, memory in held.items()]
+
+
+def _strangers(gpu: GpuReading, owned: dict[int, str]) -> list[str]:
     """Processes on this GPU that are nobody's of ours. In a container the driver gives pids that are not there."""
     return [
         described(one.pid) + ("" if one.memory is None else f", {amount(one.memory / GIB)} GiB")
@@ -199,7 +234,9 @@ def _strangers(gpu: GpuReading, owned: set[int]) -> list[str]:
     ]
 
 
-def _gpu(gpu: GpuReading, host: HostReading | None, owned: set[int]) -> GpuCard:
+def _gpu(
+    gpu: GpuReading, host: HostReading | None, owned: dict[int, str], names: Mapping[str, str]
+) -> GpuCard:
     """A GPU without memory of its own shows the machine's.
 
     Its bars have no levels: an engine takes nine tenths of the memory on purpose, and busy is good.
@@ -220,7 +257,21 @@ def _gpu(gpu: GpuReading, host: HostReading | None, owned: set[int]) -> GpuCard:
         busy=Meter(_percent(gpu.utilisation), _bar(gpu.utilisation)),
         temperature="" if gpu.temperature is None else f"{gpu.temperature:.0f}",
         power="" if gpu.power is None else f"{gpu.power:,.0f}",
+        throttled=gettext(gpu.throttled) if gpu.throttled else "",
+        throttle_bad=gpu.throttle_bad,
+        slices=[
+            SliceRow(
+                f"gpu-{gpu.index}-slice-{number}",
+                one.name,
+                UNKNOWN if one.memory_used is None else amount(one.memory_used / GIB),
+                size(one.memory_total / GIB) if one.memory_total else UNKNOWN,
+            )
+            for number, one in enumerate(gpu.slices)
+        ],
         error=gettext(gpu.error) if gpu.error else "",
+        lost_at=gpu.lost_at,
+        hidden=gettext(gpu.processes_hidden) if gpu.processes_hidden else "",
+        users=_users(gpu, owned, names),
         strangers=_strangers(gpu, owned),
     )
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from django.conf import settings
 
-from monitoring.gpu import GpuReader, GpuReadings
+from monitoring.gpu import GpuReadings
 from monitoring.host import HostReader, HostReading
 from monitoring.models import Snapshot
+from monitoring.nvml import GpuReader
 from monitoring.sampler import Readings
 
 FRESH = timedelta(seconds=10)  # older ones are no numbers of now

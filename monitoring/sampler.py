@@ -16,8 +16,9 @@ import aiohttp
 import psutil
 
 from monitoring.engine_metrics import EngineMeter, EngineReading, Gained
-from monitoring.gpu import GpuReader, GpuReadings
+from monitoring.gpu import GpuReadings
 from monitoring.host import HostReader, HostReading
+from monitoring.nvml import GpuReader
 from monitoring.processes import ProcessReader, Usage
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from instances import gpu_owners
 from instances.models import Instance
 from instances.states import State
 from instances.vllm import engines
-from monitoring.gpu import GpuReader
 from monitoring.host import HostReader
+from monitoring.nvml import GpuReader
 
 from .shapes import Json
 

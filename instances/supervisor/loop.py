@@ -26,8 +26,8 @@ from instances.models import Launch
 from instances.states import State
 from monitoring import history
 from monitoring.announce import readings_taken
-from monitoring.gpu import GpuReader
 from monitoring.host import HostReader
+from monitoring.nvml import GpuReader
 from monitoring.sampler import Readings, Sampler, Target
 
 from . import adoption, downloads, flags

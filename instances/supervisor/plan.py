@@ -16,6 +16,7 @@ from instances.launchers.base import LaunchSpec
 from instances.models import Instance, Launch
 from instances.states import State
 from instances.vllm import command, engines
+from monitoring.gpu import GpuReadings
 
 from . import claims, ports
 from .obstacle import Obstacle
@@ -86,6 +87,22 @@ def engine_of(launch: Launch) -> engines.Engine:
     if isinstance(engine, engines.Missing):
         raise Obstacle(engine.reason, engine.mend)
     return engine
+
+
+def check_gpus(launch: Launch, engine: engines.Engine, gpus: GpuReadings | None) -> None:
+    """What the driver says is told instead of tried: an engine would fail after a minute, with less to say.
+
+    Raises Obstacle. Engines that run already are left alone: they often go on.
+    """
+    if engine.accelerator != "cuda" or gpus is None:
+        return
+    if not gpus.gpus and gpus.reason and not gpus.absent:
+        raise Obstacle(gpus.reason, "Set the driver right, then start it again.")
+    for gpu in gpus.gpus:
+        if gpu.error and gpu.index in launch.gpus:
+            raise Obstacle(
+                f"GPU {gpu.index}, {gpu.name}: {gpu.error}", "Choose another GPU, or set this one right."
+            )
 
 
 def why_to_wait(launch: Launch, live: Sequence[Launch]) -> str:

@@ -170,6 +170,7 @@ class Reconciler:
             engine = plan.engine_of(launch)
             about = {"accelerator": engine.accelerator, "engine_version": engine.version[:40]}
             self._note(launch, gpus=claims.gpus_of(launch.revision.config, engine.accelerator), **about)
+            plan.check_gpus(launch, engine, self.readings.gpus if self.readings else None)
             waits: dict[str, Any] = {
                 "note": plan.why_to_wait(launch, [one for one in self.live if not one.ended])
             }

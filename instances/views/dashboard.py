@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from instances import cards, pages
+from instances import cards, machine_card, pages
 from instances.vllm import engines
 from monitoring import latest
 
@@ -16,9 +16,10 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     page = pages.Page(kind="dashboard", show=show if show in cards.SHOW else "all")
     readings = latest.newest()
     engine = engines.find()
+    shown = pages.dashboard(page.show, readings)
     facts = {
-        **pages.system(readings),
-        **pages.dashboard(page.show, readings),
+        **pages.system(readings, machine_card.owners_of(shown["sidebar_instances"])),
+        **shown,
         "live": page.query,
         "missing": engine if isinstance(engine, engines.Missing) else None,
         "address": request.build_absolute_uri("/v1"),

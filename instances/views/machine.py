@@ -5,7 +5,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from instances import metrics, pages
+from instances import machine_card, metrics, pages
 from monitoring import latest
 
 
@@ -20,5 +20,7 @@ def machine(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Target") == "charts":
         return render(request, "monitoring/_charts.html#charts", charts)
     page = pages.Page(kind="machine", span=span.slug)
-    facts = {**pages.system(readings), **pages.machine(readings), **charts, "live": page.query}
+    owners = machine_card.owners()
+    row = pages.system(readings, owners)
+    facts = {**row, **pages.machine(readings, owners), **charts, "live": page.query}
     return render(request, "instances/machine.html", facts)

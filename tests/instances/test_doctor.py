@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from instances import doctor
 from instances.launchers import processes
 from instances.states import State
 from instances.vllm import engines
-from monitoring.gpu import GpuProcess, GpuReader, GpuReading, GpuReadings
+from monitoring.gpu import GpuProcess, GpuReading, GpuReadings
+from monitoring.nvml import GpuReader
 from tests.console import FAKE_VLLM
 
 from .made import in_state, make_instance
@@ -65,6 +67,9 @@ def test_a_strange_process_on_a_gpu_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(GpuReader, "read", lambda reader: read)
     assert "ok: GPU 0 H100: 79.0 GiB of 80.0 GiB free." in words("GPU")
     assert "warn: GPU 0 is also used by " in words("GPU") and f"process {os.getpid()}" in words("GPU")
+    hot = replace(gpu, processes=(), throttled="Slowed down by heat.", throttle_bad=True)
+    monkeypatch.setattr(GpuReader, "read", lambda reader: GpuReadings([hot], "", datetime.now(UTC)))
+    assert "warn: GPU 0 H100: Slowed down by heat." in words("GPU")
     differ = "The NVIDIA driver and its library differ. Reboot the machine."
     monkeypatch.setattr(GpuReader, "read", lambda reader: GpuReadings([], differ, datetime.now(UTC)))
     assert f"bad: {differ}" in words("GPU")

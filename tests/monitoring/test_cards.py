@@ -8,8 +8,9 @@ import pytest
 from django.template.loader import render_to_string
 
 from monitoring.cards import SystemCards, amount, duration, size
-from monitoring.gpu import GpuProcess, GpuReader, GpuReading, GpuReadings
+from monitoring.gpu import GpuProcess, GpuReading, GpuReadings, GpuSlice
 from monitoring.host import HostReading
+from monitoring.nvml import GpuReader
 from monitoring.processes import Usage, described
 from monitoring.sampler import Readings, TargetReading
 
@@ -183,3 +184,46 @@ def test_a_process_on_a_gpu_that_nobody_of_ours_owns_is_named() -> None:
     (card,) = SystemCards.of(read, NOW).gpus
     assert card.strangers == [f"{described(me)}, 3.0 GiB"]
     assert f"Not ours: {described(me)}, 3.0 GiB" in text(draw(read))
+
+
+def test_a_gpus_card_tells_of_heat_slices_users_and_what_is_hidden() -> None:
+    busy = replace(
+        GPU,
+        throttled="Slowed down by heat.",
+        throttle_bad=True,
+        slices=(GpuSlice("MIG-1", "1g.10gb", 2 * GIB, 10 * GIB), GpuSlice("MIG-2", "2g.20gb", None, None)),
+        processes=(GpuProcess(os.getppid(), 3 * GIB), GpuProcess(2**22 + 1, None)),
+        processes_hidden="This user may not see the processes on it.",
+    )
+    target = TargetReading(Usage(1.0, GIB, 1, pids=(os.getppid(), 2**22 + 1)), None)
+    read = replace(readings(gpus=gpus(busy)), targets={"launch:7": target})
+    page = render_to_string(
+        "monitoring/_system.html", {"system": SystemCards.of(read, NOW, names={"launch:7": "tiny"})}
+    )
+    shown = text(page)
+    assert "Slowed down by heat. Slice 1g.10gb 2.0 / 10 GiB Slice 2g.20gb – / – GiB tiny, 3.0 GiB" in shown
+    assert "This user may not see the processes on it." in shown and "Not ours" not in shown
+    assert 'data-state="warn"' in page
+
+
+def test_its_power_limit_is_said_without_alarm() -> None:
+    page = draw(readings(gpus=gpus(replace(GPU, throttled="At its power limit."))))
+    assert "At its power limit." in page and 'data-state="warn"' not in page
+
+
+def test_a_lost_gpu_says_since_when() -> None:
+    lost = GpuReading(0, "GPU-0", "NVIDIA L4", error="The GPU is lost.", lost_at=NOW)
+    assert "The GPU is lost. Since 03:04 . Models that use it do not start." in text(
+        draw(readings(gpus=gpus(lost)))
+    )
+
+
+def test_swap_in_use_is_said() -> None:
+    host = replace(HOST, swap_used=int(1.2 * GIB), swap_total=4 * GIB)
+    assert "Swap 1.2 of 4 GiB · Console: 121 MiB" in text(draw(readings(host=host)))
+    assert "Swap" not in text(draw(readings()))
+
+
+def test_when_nobody_measures_it_says_so() -> None:
+    page = render_to_string("monitoring/_system.html", {"system": SystemCards.of(None, NOW, silent=True)})
+    assert "the supervisor does not run" in page

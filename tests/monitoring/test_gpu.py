@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.gpu import RETRY, GpuReader, GpuReadings
+from monitoring.gpu import GpuReadings
+from monitoring.nvml import RETRY, GpuReader
 
 Turn = Callable[..., None]
 
@@ -46,7 +47,7 @@ def test_its_values_move(fake_nvml: Turn) -> None:
 
 def test_pynvml_finds_the_library_by_its_own_search(nvml_library: Path) -> None:
     program = (
-        "import json; from monitoring.gpu import GpuReader; print(json.dumps(GpuReader().read().as_json()))"
+        "import json; from monitoring.nvml import GpuReader; print(json.dumps(GpuReader().read().as_json()))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -3,8 +3,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitoring.gpu import GpuReader
 from monitoring.host import HostReader
+from monitoring.nvml import GpuReader
 from monitoring.prometheus import machine_registry, page
 
 

@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from monitoring import sampler
-from monitoring.gpu import GpuReader, GpuReadings
+from monitoring.gpu import GpuReadings
 from monitoring.host import HostReader, HostReading
+from monitoring.nvml import GpuReader
 from monitoring.sampler import Readings, Sampler, Target, until_next_tick
 
 PAGE = (Path(__file__).parent / "metrics.txt").read_bytes()
