@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-debian_packages=(chromium fonts-inter fonts-jetbrains-mono fonts-noto-cjk libfaketime postgresql redis-server)
+debian_packages=(chromium fonts-inter fonts-jetbrains-mono fonts-noto-cjk libfaketime postgresql prometheus redis-server)
 
 case ${1:-} in -h | --help) exec ./check.sh --help ;; esac
 

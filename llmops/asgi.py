@@ -13,11 +13,12 @@ from chat.gateway.asgi import Gateway  # noqa: E402
 from instances.announce import SUPERVISOR  # noqa: E402
 from instances.supervisor.mailbox import SupervisorConsumer  # noqa: E402
 
+from .latency import Timed  # noqa: E402
 from .routing import websockets  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": Gateway(django_application),  # the path of a token goes without Django's middleware
+        "http": Timed(Gateway(django_application)),  # the path of a token goes without Django's middleware
         "websocket": websockets,
         "channel": ChannelNameRouter({SUPERVISOR: SupervisorConsumer.as_asgi()}),
     }

@@ -7,14 +7,16 @@ from django.views.decorators.http import require_GET
 
 from accounts.bearer import secret_of
 from accounts.services import owner_of_key
-from instances.api.system import gpu_reader, host_reader
 from instances.prometheus import InstanceCollector
 from instances.pulse import answers
 from instances.supervisor.loop import reconciled_lately
-from monitoring import prometheus
+from monitoring import latest, prometheus
 
-_registry = prometheus.machine_registry(host_reader.read, gpu_reader.read)
+from .latency import latency
+
+_registry = prometheus.machine_registry(latest.host, latest.gpus)
 _registry.register(InstanceCollector())
+_registry.register(latency)
 
 
 @login_not_required

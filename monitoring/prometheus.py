@@ -31,6 +31,7 @@ GPU: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] = (
     ("utilisation_percent", "Share of the time with work, 0 to 100", lambda gpu: gpu.utilisation),
     ("temperature_celsius", "Temperature", lambda gpu: gpu.temperature),
     ("power_watts", "Power drawn", lambda gpu: gpu.power),
+    ("throttled", "1 while heat or lack of power hold its clock down", lambda gpu: int(gpu.throttle_bad)),
     ("power_limit_watts", "Power limit in force", lambda gpu: gpu.power_limit),
 )
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import UTC, datetime
 
-from django.conf import settings
 from django.http import HttpRequest
 from ninja import Router
 
-from instances import gpu_owners
+from instances import gpu_owners, scraping
 from instances.models import Instance
 from instances.states import State
 from instances.vllm import engines
-from monitoring.host import HostReader
-from monitoring.nvml import GpuReader
+from monitoring import latest
+from monitoring.gpu import GpuReadings
 
 from .shapes import Json
 
 system = Router(tags=["system"])
-host_reader = HostReader(Path(settings.LLMOPS_DATA))
-gpu_reader = GpuReader()
 
 
 @system.get("/status")
@@ -28,8 +25,8 @@ def status(request: HttpRequest) -> Json:
     working = [(one, one.engine) for one in engines.every() if one.engine]
     counts = Instance.objects.counts_by_state()
     return {
-        **host_reader.read().as_json(),
-        "gpus": gpu_reader.read().as_json()["gpus"],
+        **latest.host().as_json(),
+        "gpus": _gpus().as_json()["gpus"],
         "engines": [
             {
                 "path": str(engine.path),
@@ -46,4 +43,15 @@ def status(request: HttpRequest) -> Json:
 @system.get("/gpu")
 def gpu(request: HttpRequest) -> Json:
     """Per GPU what it is, does and holds, and who claims it; without one an empty list and the reason."""
-    return gpu_owners.as_json(gpu_reader.read())
+    return gpu_owners.as_json(_gpus())
+
+
+@system.get("/targets")
+def targets(request: HttpRequest) -> list[Json]:
+    """The engines for Prometheus' HTTP service discovery: each is scraped through us, with the caller's key."""
+    return scraping.targets(request.get_host(), request.scheme or "http")
+
+
+def _gpus() -> GpuReadings:
+    """A driver that hangs holds up no call."""
+    return latest.gpus() or GpuReadings([], "The NVIDIA driver does not answer.", datetime.now(UTC))
