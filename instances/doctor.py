@@ -91,17 +91,17 @@ def _gpu() -> Iterator[Finding]:
         yield Finding("ok" if read.absent else "bad", read.reason, advice)
     ours = _pids_of_engines()
     for gpu in read.gpus:
+        who = f"GPU {gpu.index} {gpu.name}".strip()
         if gpu.error:
-            yield Finding("bad", f"GPU {gpu.index} {gpu.name}: {gpu.error}")
+            yield Finding("bad", f"{who}: {gpu.error}", "No model can use it until then.")
             continue
         if gpu.throttle_bad:
-            advice = "Look after its cooling and its power."
-            yield Finding("warn", f"GPU {gpu.index} {gpu.name}: {gpu.throttled}", advice)
+            yield Finding("warn", f"{who}: {gpu.throttled}", "Look after its cooling and its power.")
         if gpu.memory_used is None or gpu.memory_total is None:
-            yield Finding("ok", f"GPU {gpu.index} {gpu.name}.")
+            yield Finding("ok", f"{who}.")
         else:
             free = _size(gpu.memory_total - gpu.memory_used)
-            yield Finding("ok", f"GPU {gpu.index} {gpu.name}: {free} of {_size(gpu.memory_total)} free.")
+            yield Finding("ok", f"{who}: {free} of {_size(gpu.memory_total)} free.")
         for process in gpu.processes:
             if process.pid not in ours:
                 yield Finding(

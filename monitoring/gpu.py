@@ -13,6 +13,7 @@ def gettext_noop(sentence: str) -> str:
 NO_DRIVER = gettext_noop("No NVIDIA driver is installed.")
 NOT_LOADED = gettext_noop("The NVIDIA driver is installed but not loaded.")
 NO_GPU = gettext_noop("The NVIDIA driver is there and shows no GPU.")
+CLOSED = gettext_noop("The NVIDIA driver was closed. Trying again.")
 ABSENT = (NO_DRIVER, NOT_LOADED, NO_GPU)
 
 
@@ -20,6 +21,9 @@ ABSENT = (NO_DRIVER, NOT_LOADED, NO_GPU)
 class GpuProcess:
     pid: int
     memory: int | None  # bytes
+
+    def as_json(self) -> dict[str, Any]:
+        return {"pid": self.pid, "memory_bytes": self.memory}
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,27 @@ class GpuSlice:
     name: str  # as in `1g.10gb`
     memory_used: int | None
     memory_total: int | None
+    processes: tuple[GpuProcess, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "uuid": self.uuid,
+            "name": self.name,
+            "memory_used_bytes": self.memory_used,
+            "memory_total_bytes": self.memory_total,
+            "processes": [process.as_json() for process in self.processes],
+        }
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> "GpuSlice":
+        return cls(**message | {"processes": _processes(message["processes"])})
 
 
 @dataclass(frozen=True)
 class GpuReading:
     """One look at one GPU. Memory in bytes, power in watts; None is "this GPU does not say"."""
 
-    index: int
+    index: int  # as it was first seen, whatever becomes of the GPUs before it
     uuid: str
     name: str
     memory_used: int | None = None
@@ -46,15 +64,14 @@ class GpuReading:
     temperature: float | None = None  # degrees Celsius
     power: float | None = None
     power_limit: float | None = None
-    processes: tuple[GpuProcess, ...] = ()
+    processes: tuple[GpuProcess, ...] = ()  # of all its slices, where it has some
     processes_hidden: str = ""  # a sentence, when the driver does not show them
     throttled: str = ""  # a sentence, while its clock is held down
-    throttle_bad: bool = (
-        False  # by heat or lack of power, and not only by its power limit, as is usual under load
-    )
+    throttle_bad: bool = False  # by heat or its supply; its power limit alone is usual under load
     slices: tuple[GpuSlice, ...] = ()  # in MIG mode
     error: str = ""  # a sentence; then the values are unknown
-    lost_at: datetime | None = None  # since when it has that error
+    lost_at: datetime | None = None  # UTC; since when it has that error
+    driver_index: int | None = None  # what the driver, and so CUDA, calls it now; None while it is gone
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -68,18 +85,11 @@ class GpuReading:
             "temperature_celsius": self.temperature,
             "power_watts": self.power,
             "power_limit_watts": self.power_limit,
-            "processes": [{"pid": process.pid, "memory_bytes": process.memory} for process in self.processes],
+            "processes": [process.as_json() for process in self.processes],
             "processes_hidden": self.processes_hidden,
             "throttled": self.throttled,
-            "slices": [
-                {
-                    "uuid": one.uuid,
-                    "name": one.name,
-                    "memory_used_bytes": one.memory_used,
-                    "memory_total_bytes": one.memory_total,
-                }
-                for one in self.slices
-            ],
+            "throttle_bad": self.throttle_bad,
+            "slices": [one.as_json() for one in self.slices],
             "error": self.error,
             "lost_at": self.lost_at and self.lost_at.isoformat(),
         }
@@ -93,8 +103,8 @@ class GpuReading:
         return cls(
             **message
             | {
-                "processes": tuple(GpuProcess(**one) for one in message["processes"]),
-                "slices": tuple(GpuSlice(**one) for one in message["slices"]),
+                "processes": _processes(message["processes"]),
+                "slices": tuple(GpuSlice.from_message(one) for one in message["slices"]),
                 "lost_at": lost_at and datetime.fromisoformat(lost_at),
             }
         )
@@ -113,6 +123,11 @@ class GpuReadings:
         """There is simply no GPU to use, in contrast to one that should be there."""
         return not self.gpus and self.reason in ABSENT
 
+    @property
+    def out_of_reach(self) -> bool:
+        """There should be one, and the driver will not give it to anybody before somebody mends it."""
+        return not self.gpus and bool(self.reason) and self.reason not in (*ABSENT, CLOSED)
+
     def as_json(self) -> dict[str, Any]:
         return {"gpus": [gpu.as_json() for gpu in self.gpus], "reason": self.reason}
 
@@ -127,3 +142,7 @@ class GpuReadings:
     def from_message(cls, message: dict[str, Any]) -> "GpuReadings":
         gpus = [GpuReading.from_message(gpu) for gpu in message["gpus"]]
         return cls(gpus, message["reason"], datetime.fromisoformat(message["at"]))
+
+
+def _processes(messages: list[dict[str, Any]]) -> tuple[GpuProcess, ...]:
+    return tuple(GpuProcess(**one) for one in messages)

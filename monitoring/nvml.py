@@ -7,11 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from typing import Any, TypeVar
 
 import pynvml
 
 from monitoring.gpu import (
+    CLOSED,
     NO_DRIVER,
     NO_GPU,
     NOT_LOADED,
@@ -42,7 +44,7 @@ _DRIVER_GONE = {
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: gettext_noop(
         "The NVIDIA driver and its library differ. Reboot the machine."
     ),
-    pynvml.NVML_ERROR_UNINITIALIZED: gettext_noop("The NVIDIA driver was closed. Trying again."),
+    pynvml.NVML_ERROR_UNINITIALIZED: CLOSED,
 }
 _OTHER_START = {
     pynvml.NVML_ERROR_NOT_FOUND: NO_GPU,
@@ -93,8 +95,8 @@ class GpuReader:
         self._started = False
         self._retry_at = clock()
         self._reason = ""
-        self._known: dict[str, GpuReading] = {}  # by UUID: who a GPU was, for the day when it is lost
-        self._lost_at: dict[str, datetime] = {}  # by UUID
+        self._known: dict[str, GpuReading] = {}  # by UUID, else by where it was seen: who a GPU is
+        self._lost_at: dict[str, datetime] = {}  # by the same
 
     def read(self) -> GpuReadings:
         gpus: list[GpuReading] = []
@@ -125,48 +127,68 @@ class GpuReader:
 
     def _all(self) -> list[GpuReading]:
         """Those that the driver shows, and those that it has shown before. Raises NVMLError without a driver."""
-        found = [self._gpu(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        seen = {gpu.uuid for gpu in found}
-        if found or self._known:
-            found += [self._gone(gpu, _LOST) for uuid, gpu in self._known.items() if uuid not in seen]
-        for gpu in found:
-            if not gpu.error:
-                self._lost_at.pop(gpu.uuid, None)
-        return sorted(found, key=lambda gpu: gpu.index)
+        found = [self._gpu(place) for place in range(pynvml.nvmlDeviceGetCount())]
+        shown = {gpu.uuid for gpu in found}
+        missing = {key: gpu for key, gpu in self._known.items() if key not in shown}
+        cards = [self._recognised(gpu, missing) for gpu in found]
+        cards += [self._dated(key, replace(gpu, error=_LOST)) for key, gpu in missing.items()]
+        return sorted(cards, key=lambda gpu: gpu.index)
 
-    def _gone(self, known: GpuReading, sentence: str) -> GpuReading:
-        since = self._lost_at.setdefault(known.uuid or str(known.index), datetime.now(UTC))
-        return replace(known, error=sentence, lost_at=since)
+    def _recognised(self, gpu: GpuReading, missing: dict[str, GpuReading]) -> GpuReading:
+        """With the index and the name that it had at first. Takes it out of the missing ones.
 
-    def _gpu(self, index: int) -> GpuReading:
-        """Raises NVMLError only when the whole driver is gone."""
+        One that does not tell its UUID, as most that are lost, is the missing one whose index fits: when a GPU falls
+        off, those after it move up.
+        """
+        key = gpu.uuid
+        if not key:
+            fitting = [one for one, known in missing.items() if known.index >= gpu.index]
+            key = min(fitting, key=lambda one: missing[one].index, default=f"at {gpu.index}")
+        elif key not in self._known:  # perhaps it was here, but never well enough to tell its UUID
+            for found in (missing, self._known):
+                found.pop(f"at {gpu.index}", None)
+        missing.pop(key, None)
+        known = self._known.get(key) or GpuReading(self._free_index(gpu.index), gpu.uuid, gpu.name)
+        known = self._known[key] = replace(known, name=known.name or gpu.name)
+        return self._dated(key, replace(gpu, index=known.index, uuid=known.uuid, name=gpu.name or known.name))
+
+    def _free_index(self, place: int) -> int:
+        taken = {gpu.index for gpu in self._known.values()}
+        return next(index for index in count(place) if index not in taken)
+
+    def _dated(self, key: str, gpu: GpuReading) -> GpuReading:
+        if not gpu.error:
+            self._lost_at.pop(key, None)
+            return gpu
+        return replace(gpu, lost_at=self._lost_at.setdefault(key, datetime.now(UTC)))
+
+    def _gpu(self, place: int) -> GpuReading:
+        """The GPU that the driver has there now. Raises NVMLError only when the whole driver is gone."""
+        uuid = name = ""
         try:
-            return self._values(index, pynvml.nvmlDeviceGetHandleByIndex(index))
+            handle = pynvml.nvmlDeviceGetHandleByIndex(place)
+            uuid = _value(lambda: str(pynvml.nvmlDeviceGetUUID(handle))) or ""
+            name = _value(lambda: str(pynvml.nvmlDeviceGetName(handle))) or ""
+            return self._values(GpuReading(place, uuid, name, driver_index=place), handle)
         except pynvml.NVMLError as error:
             if error.value in _DRIVER_GONE:
                 raise
-            at_index = (gpu for gpu in self._known.values() if gpu.index == index)
-            known = next(at_index, GpuReading(index, uuid="", name=""))
-            return self._gone(known, _GPU_GONE.get(error.value, f"The NVIDIA driver answered: {error}."))
+            sentence = _GPU_GONE.get(error.value, f"The NVIDIA driver answered: {error}.")
+            return GpuReading(place, uuid, name, error=sentence)
 
-    def _values(self, index: int, handle: Handle) -> GpuReading:
-        name = _value(lambda: str(pynvml.nvmlDeviceGetName(handle))) or ""
-        uuid = _value(lambda: str(pynvml.nvmlDeviceGetUUID(handle))) or ""
-        if uuid:
-            index = self._known.setdefault(uuid, GpuReading(index, uuid, name)).index
+    def _values(self, gpu: GpuReading, handle: Handle) -> GpuReading:
+        """With all that it says. Raises NVMLError when the GPU or the driver is gone."""
         used, total = _memory(handle)
         milliwatts = _value(lambda: int(pynvml.nvmlDeviceGetPowerUsage(handle)))
         limit = _value(lambda: int(pynvml.nvmlDeviceGetEnforcedPowerLimit(handle)))
-        slices = list(_slices(handle))
-        processes = _of_slices(slices) if slices else self._processes(handle)
+        slices = [self._slice(part, gpu.name) for part in _parts(handle)]
+        processes = _of_all(slices) if slices else self._processes(handle)
         throttled, bad = _throttling(handle)
-        return GpuReading(
-            index=index,
-            uuid=uuid,
-            name=name,
+        return replace(
+            gpu,
             memory_used=used,
             memory_total=total,
-            memory_shared=total is None and any(word in name for word in _SHARING_MEMORY),
+            memory_shared=total is None and any(word in gpu.name for word in _SHARING_MEMORY),
             utilisation=_value(lambda: float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)),
             temperature=_value(
                 lambda: float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))
@@ -177,8 +199,22 @@ class GpuReader:
             processes_hidden=processes.hidden,
             throttled=throttled,
             throttle_bad=bad,
-            slices=tuple(_slice(one, name) for one in slices),
+            slices=tuple(one for one, _ in slices),
         )
+
+    def _slice(self, handle: Handle, whole: str) -> tuple[GpuSlice, _Processes]:
+        """Its own name is the whole GPU's, then `MIG`, then what part it is."""
+        name = _value(lambda: str(pynvml.nvmlDeviceGetName(handle))) or ""
+        used, total = _memory(handle)
+        processes = self._processes(handle)
+        one = GpuSlice(
+            uuid=_value(lambda: str(pynvml.nvmlDeviceGetUUID(handle))) or "",
+            name=name.removeprefix(whole).replace("MIG", "").strip(),
+            memory_used=used,
+            memory_total=total,
+            processes=processes.found,
+        )
+        return one, processes
 
     def _processes(self, handle: Handle) -> _Processes:
         """Raises NVMLError when the GPU or the driver is gone."""
@@ -187,7 +223,7 @@ class GpuReader:
         except pynvml.NVMLError as error:
             if error.value in _GPU_GONE or error.value in _DRIVER_GONE:
                 raise
-            if self._windows:
+            if self._windows and error.value == pynvml.NVML_ERROR_NOT_SUPPORTED:
                 return _Processes(hidden=_HIDDEN_BY_WINDOWS)
             return _Processes(hidden=_HIDDEN.get(error.value, _HIDDEN_OTHERWISE))
 
@@ -214,8 +250,8 @@ def _throttling(handle: Handle) -> tuple[str, bool]:
     return next(((text, bad) for bits, text, bad in _SLOWDOWNS if (reasons or 0) & bits), ("", False))
 
 
-def _slices(handle: Handle) -> Iterator[Handle]:
-    """The parts of a GPU in MIG mode, which have handles of their own."""
+def _parts(handle: Handle) -> Iterator[Handle]:
+    """The slices of a GPU in MIG mode, which have handles of their own."""
     mode = _value(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0])
     most = _value(lambda: int(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle))) if mode else 0
     for number in range(most or 0):
@@ -224,20 +260,10 @@ def _slices(handle: Handle) -> Iterator[Handle]:
             yield part
 
 
-def _slice(handle: Handle, whole: str) -> GpuSlice:
-    """Its own name is the whole GPU's, then `MIG`, then what part it is."""
-    name = _value(lambda: str(pynvml.nvmlDeviceGetName(handle))) or ""
-    used, total = _memory(handle)
-    return GpuSlice(
-        uuid=_value(lambda: str(pynvml.nvmlDeviceGetUUID(handle))) or "",
-        name=name.removeprefix(whole).replace("MIG", "").strip(),
-        memory_used=used,
-        memory_total=total,
-    )
-
-
-def _of_slices(slices: list[Handle]) -> _Processes:
-    return _Processes(tuple(one for part in slices for one in _value(partial(_listed, part)) or ()))
+def _of_all(slices: list[tuple[GpuSlice, _Processes]]) -> _Processes:
+    """The whole GPU may refuse to tell, or count another way: its slices know."""
+    found = tuple(process for one, _ in slices for process in one.processes)
+    return _Processes(found, next((processes.hidden for _, processes in slices if processes.hidden), ""))
 
 
 def _value(read: Callable[[], Value]) -> Value | None:

@@ -11,6 +11,7 @@ from django.conf import settings
 
 from instances.models import Launch
 from instances.states import State
+from monitoring.gpu import GpuReadings
 
 DEFAULT_SHARE = 0.9  # of a GPU's memory, where nothing is said; vLLM's own default is about that
 MOST = 64  # GPUs of one host
@@ -21,13 +22,25 @@ def gpus_of(config: Mapping[str, Any], accelerator: str) -> list[int]:
     """The indices of the GPUs that an engine takes: as many as it has ranks, of the chosen ones the first."""
     if accelerator == "cpu":
         return []
-    given = {name.replace("_", "-"): value for name, value in (config.get("args") or {}).items()}
-    given["tensor-parallel-size"] = config.get("tensor_parallel_size") or given.get("tensor-parallel-size")
-    ranks = min(math.prod(_whole(given.get(name)) for name in PARALLEL), MOST)
-    chosen = config.get("gpus") or range(ranks)
-    return [int(gpu) for gpu in chosen if str(gpu).isdecimal()][
-        :ranks
-    ]  # others are named by what only NVML knows
+    ranks = _ranks(config)
+    numbered = [int(gpu) for gpu in config.get("gpus") or range(ranks) if str(gpu).isdecimal()]
+    return numbered[:ranks]  # others are named by what only NVML knows
+
+
+def named(config: Mapping[str, Any]) -> list[str]:
+    """Those that it takes by their UUID, or by how it begins."""
+    taken = [str(gpu) for gpu in config.get("gpus") or ()][: _ranks(config)]
+    return [name for name in taken if not name.isdecimal()]
+
+
+def visible(config: Mapping[str, Any], gpus: GpuReadings | None) -> list[str | int]:
+    """The chosen GPUs as CUDA numbers them now: when one falls off, those after it move up, but keep their index here.
+
+    Without that an engine would take its neighbour's GPU.
+    """
+    now = {str(gpu.index): gpu.driver_index for gpu in gpus.gpus} if gpus else {}
+    chosen = [(gpu, now.get(str(gpu))) for gpu in config.get("gpus") or ()]
+    return [gpu if moved is None else moved for gpu, moved in chosen]
 
 
 def share_of(config: Mapping[str, Any]) -> float:
@@ -65,6 +78,12 @@ def crowded(launch: Launch, live: Iterable[Launch]) -> tuple[int, list[Launch]] 
 def _was_first(other: Launch, launch: Launch) -> bool:
     """Of two that have not begun, the older one has the claim."""
     return other.pk < launch.pk or (other.pk > launch.pk and other.state != State.INITIALIZING)
+
+
+def _ranks(config: Mapping[str, Any]) -> int:
+    given = {name.replace("_", "-"): value for name, value in (config.get("args") or {}).items()}
+    given["tensor-parallel-size"] = config.get("tensor_parallel_size") or given.get("tensor-parallel-size")
+    return min(math.prod(_whole(given.get(name)) for name in PARALLEL), MOST)
 
 
 def _whole(value: object) -> int:

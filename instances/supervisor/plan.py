@@ -96,13 +96,13 @@ def check_gpus(launch: Launch, engine: engines.Engine, gpus: GpuReadings | None)
     """
     if engine.accelerator != "cuda" or gpus is None:
         return
-    if not gpus.gpus and gpus.reason and not gpus.absent:
+    if gpus.out_of_reach:
         raise Obstacle(gpus.reason, "Set the driver right, then start it again.")
+    named = claims.named(launch.revision.config)
     for gpu in gpus.gpus:
-        if gpu.error and gpu.index in launch.gpus:
-            raise Obstacle(
-                f"GPU {gpu.index}, {gpu.name}: {gpu.error}", "Choose another GPU, or set this one right."
-            )
+        if gpu.error and (gpu.index in launch.gpus or any(map(gpu.uuid.startswith, named))):
+            who = f"GPU {gpu.index}, {gpu.name}".rstrip(", ")
+            raise Obstacle(f"{who}: {gpu.error}", "Choose another GPU, or set this one right.")
 
 
 def why_to_wait(launch: Launch, live: Sequence[Launch]) -> str:
@@ -126,7 +126,7 @@ def why_to_wait(launch: Launch, live: Sequence[Launch]) -> str:
     )
 
 
-def spec_of(launch: Launch, engine: engines.Engine) -> LaunchSpec:
+def spec_of(launch: Launch, engine: engines.Engine, gpus: GpuReadings | None = None) -> LaunchSpec:
     """What to start for this launch. Raises Obstacle."""
     check_port(launch)
     config = dict(launch.revision.config)
@@ -153,6 +153,7 @@ def spec_of(launch: Launch, engine: engines.Engine) -> LaunchSpec:
             api_key=launch.engine_key,
             accelerator=engine.accelerator,
             cache_dir=Path(settings.LLMOPS_DATA) / "cache",
+            gpus=claims.visible(config, gpus),
         )
     except command.RefusedSetting as error:
         raise Obstacle(str(error), "Take it out of the configuration.") from error

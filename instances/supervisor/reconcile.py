@@ -170,14 +170,15 @@ class Reconciler:
             engine = plan.engine_of(launch)
             about = {"accelerator": engine.accelerator, "engine_version": engine.version[:40]}
             self._note(launch, gpus=claims.gpus_of(launch.revision.config, engine.accelerator), **about)
-            plan.check_gpus(launch, engine, self.readings.gpus if self.readings else None)
+            gpus = self.readings.gpus if self.readings else None
+            plan.check_gpus(launch, engine, gpus)
             waits: dict[str, Any] = {
                 "note": plan.why_to_wait(launch, [one for one in self.live if not one.ended])
             }
             if waits := downloads.why_to_wait(launch, engine) or (waits if waits["note"] else {}):
                 self._note(launch, **waits)
                 return
-            spec = plan.spec_of(launch, engine)
+            spec = plan.spec_of(launch, engine, gpus)
             expected = fitting.kept_estimate(launch.revision.config, engine.accelerator, self.readings)
             self._note(launch, estimate=expected)
             self.launcher.start(spec)

@@ -11,6 +11,7 @@
      FAKE_NVML_NAME=...            the name of every GPU
      FAKE_NVML_PID=1               a process on GPU 0; the caller's own without it
      FAKE_NVML_PROCESSES=3         so many of them, with pids from that one on
+     FAKE_NVML_EVERYWHERE=1        they are on every GPU and slice, each with pids of its own: 100 more a GPU, 10 a slice
      FAKE_NVML_NO_PROCESS_MEMORY=1 what they hold is "not available", as under Windows
      FAKE_NVML_HANG=1              nvmlDeviceGetCount does not return while this is set
      FAKE_NVML_INIT_HANG=1         nor does nvmlInit
@@ -18,8 +19,9 @@
      FAKE_NVML_1_HANDLE=15         the handle of GPU 1 answers this code; likewise NAME, UUID, MEMORY, UTILISATION,
                                    TEMPERATURE, POWER, LIMIT, PROCESSES and CLOCKS for its values
      FAKE_NVML_1_NOISE=1           the name of GPU 1 is no text
+     FAKE_NVML_1_NO_MEMORY=1       it answers, and has 0 bytes of 0 in use
      FAKE_NVML_1_REASONS=32        why its clock is held down, bits of nvmlClocksEventReasons
-     FAKE_NVML_1_MIG=2             it is in MIG mode and has so many slices
+     FAKE_NVML_1_MIG=2             it is in MIG mode and has so many slices, each of which tells its own processes
 
    With -DOLD_DRIVER it is a library of before 2022: without what came later, and with the names of then. */
 
@@ -147,6 +149,8 @@ int nvmlDeviceGetUUID(const Gpu *gpu, char *uuid, unsigned size) {
 int nvmlDeviceGetMemoryInfo(const Gpu *gpu, Memory *memory) {
     memory->total = gpu->number ? 10ULL << 30 : 48ULL << 30;
     memory->used = gpu->number ? (unsigned long long)gpu->number << 30 : (8ULL * (unsigned)gpu->index + 4) * (1ULL << 30) + (gpu->tick % 64) * (64ULL << 20);
+    if (own_knob(gpu, "NO_MEMORY"))
+        memory->total = memory->used = 0;
     memory->free = memory->total - memory->used;
     return fault(gpu, "MEMORY");
 }
@@ -191,14 +195,18 @@ int RUNNING_PROCESSES(const Gpu *gpu, unsigned *count, Process *processes) {
         return NOT_SUPPORTED; /* its slices are asked */
     if (code)
         return code;
-    *count = gpu->index == 0 && gpu->number < 2 ? wanted : 0;
+    int everywhere = knob("FAKE_NVML_EVERYWHERE", 0);
+    unsigned first = (unsigned)knob("FAKE_NVML_PID", (int)getpid());
+    if (everywhere)
+        first += 100 * (unsigned)gpu->index + 10 * (unsigned)gpu->number;
+    *count = everywhere || (gpu->index == 0 && gpu->number < 2) ? wanted : 0;
     if (!*count)
         return SUCCESS;
     if (room < wanted)
         return INSUFFICIENT_SIZE;
     memset(processes, 0, wanted * sizeof *processes);
     for (unsigned number = 0; number < wanted; number++) {
-        processes[number].pid = (unsigned)knob("FAKE_NVML_PID", (int)getpid()) + number;
+        processes[number].pid = first + number;
         processes[number].memory = knob("FAKE_NVML_NO_PROCESS_MEMORY", 0) ? ~0ULL : 3ULL << 30;
     }
     return SUCCESS;

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import socket
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from instances import doctor
 from instances.launchers import processes
 from instances.states import State
 from instances.vllm import engines
-from monitoring.gpu import GpuProcess, GpuReading, GpuReadings
+from monitoring.gpu import NO_DRIVER, GpuProcess, GpuReading, GpuReadings
 from monitoring.nvml import GpuReader
 from tests.console import FAKE_VLLM
 
@@ -54,25 +53,40 @@ def test_an_engine_that_answers_is_fine_and_one_that_does_not_is_told(
     assert words("engine") == "bad: No engine. Run ./start.sh."
 
 
-def test_a_strange_process_on_a_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = GpuReading(
-        0,
-        "GPU-1",
-        "H100",
-        memory_used=2**30,
-        memory_total=80 * 2**30,
-        processes=(GpuProcess(os.getpid(), 2**30),),
-    )
-    read = GpuReadings([gpu], "", datetime.now(UTC))
+def sees(monkeypatch: pytest.MonkeyPatch, *gpus: GpuReading, reason: str = "") -> None:
+    read = GpuReadings(list(gpus), reason, datetime.now(UTC))
     monkeypatch.setattr(GpuReader, "read", lambda reader: read)
+
+
+def card(**more: Any) -> GpuReading:
+    return GpuReading(0, "GPU-1", "H100", memory_used=2**30, memory_total=80 * 2**30, **more)
+
+
+def test_a_strange_process_on_a_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    sees(monkeypatch, card(processes=(GpuProcess(os.getpid(), 2**30),)))
     assert "ok: GPU 0 H100: 79.0 GiB of 80.0 GiB free." in words("GPU")
     assert "warn: GPU 0 is also used by " in words("GPU") and f"process {os.getpid()}" in words("GPU")
-    hot = replace(gpu, processes=(), throttled="Slowed down by heat.", throttle_bad=True)
-    monkeypatch.setattr(GpuReader, "read", lambda reader: GpuReadings([hot], "", datetime.now(UTC)))
-    assert "warn: GPU 0 H100: Slowed down by heat." in words("GPU")
+
+
+def test_a_gpu_that_is_hot_or_lost_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    sees(monkeypatch, card(throttled="Slowed down by heat.", throttle_bad=True))
+    assert "warn: GPU 0 H100: Slowed down by heat. Look after its cooling" in words("GPU")
+    sees(monkeypatch, card(throttled="At its power limit."))
+    assert words("GPU").startswith("ok: ") and "limit" not in words("GPU")
+    lost = "The GPU is lost. It needs a reset or a reboot."
+    sees(monkeypatch, GpuReading(1, "GPU-2", "H100", error=lost), GpuReading(2, "", "", error=lost), card())
+    assert f"bad: GPU 1 H100: {lost} No model can use it until then. bad: GPU 2: {lost}" in words("GPU")
+    assert words("GPU").count("bad: ") == 2 and "ok: GPU 0 H100" in words("GPU")
+
+
+def test_a_driver_out_of_reach_is_told_and_one_that_is_not_there_is_fine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     differ = "The NVIDIA driver and its library differ. Reboot the machine."
-    monkeypatch.setattr(GpuReader, "read", lambda reader: GpuReadings([], differ, datetime.now(UTC)))
-    assert f"bad: {differ}" in words("GPU")
+    sees(monkeypatch, reason=differ)
+    assert f"bad: {differ} Until then" in words("GPU")
+    sees(monkeypatch, reason=NO_DRIVER)
+    assert words("GPU") == f"ok: {NO_DRIVER} "
 
 
 def test_a_port_that_somebody_holds_is_named(settings: Any) -> None:

@@ -6,10 +6,11 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from instances.states import State
 from instances.vllm import engines
-from monitoring.gpu import NO_DRIVER, GpuReading, GpuReadings
+from monitoring.gpu import CLOSED, NO_DRIVER, GpuReading, GpuReadings
 from monitoring.sampler import Readings
 
 from .conftest import Host
@@ -56,7 +57,47 @@ def test_only_a_start_on_the_lost_gpu_is_refused(
     assert launch.error == (f"GPU 0, H100: {LOST}" if state == State.ERROR else "")
 
 
-@pytest.mark.parametrize("reason", [NO_DRIVER, ""])
+def test_a_lost_gpu_is_known_by_its_name_too(host: Host, cuda: None) -> None:
+    sees(host, GpuReading(0, "GPU-1a2b-3c", "", error=LOST), GpuReading(1, "GPU-77", "H100"))
+    host.deploy(config={"gpus": ["GPU-77", "GPU-1a2b"]})  # it has one rank and takes the first
+    assert host.step(2).state == State.STARTING
+    host.deploy("b", config={"gpus": ["GPU-1a2b"]})
+    launch = host.step(2)
+    assert (launch.state, launch.error) == (State.ERROR, f"GPU 0: {LOST}")
+
+
+def test_what_ran_on_a_gpu_that_is_lost_is_not_begun_again_on_it(
+    host: Host, cuda: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sees(host, GpuReading(0, "GPU-0", "H100"))
+    launch = host.running(config={"gpus": [0]})
+    sees(host, GpuReading(0, "GPU-0", "H100", error=LOST))
+    assert host.step(3).state == State.RUNNING  # its own answers tell how it is
+    host.launcher.end(launch.pk, code=1)
+    host.step(3)
+    later = timezone.now() + dt.timedelta(seconds=400)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    host.now += 400
+    again = host.step(2)
+    assert again.pk != launch.pk and again.pid is None
+    assert (again.state, again.error, again.restart_at) == (State.ERROR, f"GPU 0, H100: {LOST}", None)
+
+
+def test_an_engine_gets_its_own_gpu_although_the_driver_numbers_them_anew(host: Host, cuda: None) -> None:
+    """GPU 0 has fallen off, so CUDA calls GPU 2 by the number 1."""
+    sees(
+        host,
+        GpuReading(0, "GPU-0", "H100", error=LOST),
+        GpuReading(1, "GPU-1", "H100", driver_index=0),
+        GpuReading(2, "GPU-2", "H100", driver_index=1),
+    )
+    host.deploy(config={"gpus": ["2", "1"], "tensor_parallel_size": 2})
+    launch = host.step(2)
+    assert (launch.state, launch.gpus) == (State.STARTING, [2, 1])
+    assert host.launcher.started[0].env["CUDA_VISIBLE_DEVICES"] == "1,0"
+
+
+@pytest.mark.parametrize("reason", [NO_DRIVER, CLOSED, ""])
 def test_without_a_driver_its_engine_itself_is_asked(host: Host, cuda: None, reason: str) -> None:
     """There may be GPUs that NVML does not know of."""
     sees(host, reason=reason)
