@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from monitoring.histogram import Histogram
 
@@ -38,7 +38,6 @@ HISTOGRAMS = {
 }
 CACHE = b"vllm:cache_config_info"
 
-_LE = re.compile(rb'[{,]le="([^"]+)"')
 _REASON = re.compile(rb'[{,]finished_reason="([^"]+)"')
 _SIZE = re.compile(rb'[{,](kv_cache_size_tokens|block_size|num_gpu_blocks)="(\d+)(?:\.0)?"')
 
@@ -109,24 +108,36 @@ def _histogram(page: bytes, names: tuple[bytes, ...]) -> Histogram | None:
         if start >= 0:
             end = page.find(b"\n#", start)
             found = _family(name, page[start + 1 : end if end >= 0 else len(page)])
-            return found if found.buckets else None
+            return found if found.edges else None
     return None
 
 
 @lru_cache(maxsize=512)  # while an engine rests, its histograms stay as they are
 def _family(name: bytes, block: bytes) -> Histogram:
     """The lines of one histogram: for each engine its buckets, its count, its sum."""
-    buckets: dict[float, float] = {}
-    total = 0.0
-    for line in block.split(b"\n"):
-        labels, _, text = line.rpartition(b"}")
-        if line.startswith(name + b"_bucket"):
-            edge, value = _edge(labels), _number(text)
-            if edge is not None and value is not None:
-                buckets[edge] = buckets.get(edge, 0.0) + value
-        elif line.startswith(name + b"_sum"):
-            total += _number(text) or 0.0
-    return Histogram(buckets, total)
+    pairs = [
+        (edge, value)
+        for upper, text in _bucket_of(name).findall(block)
+        if (edge := _number(upper, endless=True)) is not None and (value := _number(text)) is not None
+    ]
+    buckets = dict(pairs)
+    if len(buckets) < len(pairs):  # of several engines
+        buckets = dict.fromkeys(buckets, 0.0)
+        for edge, value in pairs:
+            buckets[edge] += value
+    sums = _sum_of(name).findall(block)
+    return Histogram.of(buckets, sum(_number(text) or 0.0 for text in sums))
+
+
+@cache
+def _sum_of(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"^%s_sum.*\} (\S+)" % re.escape(name), re.MULTILINE)
+
+
+@cache
+def _bucket_of(name: bytes) -> re.Pattern[bytes]:
+    """The upper edge and the value of each line of buckets."""
+    return re.compile(rb'^%s_bucket\{(?:.*,)?le="([^"]+)".*\} (\S+)' % re.escape(name), re.MULTILINE)
 
 
 def _finished(page: bytes) -> dict[str, float]:
@@ -149,21 +160,13 @@ def _cache_tokens(page: bytes) -> int | None:
     return total or None
 
 
-@lru_cache(maxsize=4096)
-def _edge(labels: bytes) -> float | None:
-    """The upper edge of a bucket's line, endless for the last one."""
-    label = _LE.search(labels)
+def _number(text: bytes, *, endless: bool = False) -> float | None:
+    """What stands there as a number; a time may follow it."""
     try:
-        return float(label[1]) if label else None
+        value = float(text)
     except ValueError:
-        return None
-
-
-def _number(text: bytes) -> float | None:
-    """The value after the labels; a time may follow it."""
-    fields = text.split(None, 1)
-    try:
-        value = float(fields[0])
-    except (IndexError, ValueError):
-        return None
-    return value if math.isfinite(value) else None
+        try:
+            value = float(text.split(None, 1)[0])
+        except (IndexError, ValueError):
+            return None
+    return value if math.isfinite(value) or (endless and value > 0) else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import lt, sub
 
 QUANTILES = (0.5, 0.95, 0.99)
 Bin = tuple[float, float, float]  # lower edge, upper edge, how many lie between
@@ -13,43 +14,43 @@ Bin = tuple[float, float, float]  # lower edge, upper edge, how many lie between
 
 @dataclass(frozen=True)
 class Histogram:
-    """`buckets`: upper edge -> observations at or below it, the last edge endless. `sum` of all that was observed."""
+    """`counts[n]` observations were at or below `edges[n]`, the last edge being endless; `sum` of all observed."""
 
-    buckets: Mapping[float, float] = field(default_factory=dict)
+    edges: tuple[float, ...] = ()
+    counts: tuple[float, ...] = ()
     sum: float = 0.0
+
+    @classmethod
+    def of(cls, buckets: Mapping[float, float], total: float = 0.0) -> Histogram:
+        edges = tuple(sorted(buckets))
+        return cls(edges, tuple(buckets[edge] for edge in edges), total)
+
+    @property
+    def buckets(self) -> dict[float, float]:
+        return dict(zip(self.edges, self.counts, strict=True))
 
     @property
     def count(self) -> float:
-        return max(self.buckets.values(), default=0.0)
+        return self.counts[-1] if self.counts else 0.0
 
     def __sub__(self, before: Histogram) -> Histogram:
-        """What came since `before`."""
-        known = before.buckets
-        return Histogram(
-            {edge: count - known.get(edge, 0.0) for edge, count in self.buckets.items()},
-            self.sum - before.sum,
-        )
-
-    def __add__(self, other: Histogram) -> Histogram:
-        edges = self.buckets.keys() | other.buckets.keys()
-        return Histogram(
-            {edge: self.buckets.get(edge, 0.0) + other.buckets.get(edge, 0.0) for edge in edges},
-            self.sum + other.sum,
-        )
+        """What came since `before`; of other edges than before nothing is known, so all of it."""
+        if self.edges != before.edges:
+            return self
+        return Histogram(self.edges, tuple(map(sub, self.counts, before.counts)), self.sum - before.sum)
 
     def began_again(self, before: Histogram) -> bool:
         """Whether it counts less than it did: the engine is another one than before."""
-        return any(self.buckets.get(edge, 0.0) < count for edge, count in before.buckets.items())
+        return self.edges == before.edges and any(map(lt, self.counts, before.counts))
 
     def bins(self) -> list[Bin]:
         """Only those that hold something."""
         bins, low, below = [], 0.0, 0.0
-        for edge in sorted(self.buckets):
-            count = self.buckets[edge] - below
-            if count > 0:
-                bins.append((low, edge, count))
-                below = self.buckets[edge]
-            if math.isfinite(edge):
+        for edge, count in zip(self.edges, self.counts, strict=True):
+            if count > below:
+                bins.append((low, edge, count - below))
+                below = count
+            if edge != math.inf:
                 low = edge
         return bins
 
@@ -111,7 +112,7 @@ class Window:
         """`at` is monotonic seconds. The first page is what the next ones are compared with."""
         if self._past and now.began_again(self._past[-1][1]):
             self._past.clear()
-            self._past.append((at, Histogram()))  # all that it shows has come since
+            self._past.append((at, now - now))  # all that it shows has come since
         if not self._past or at - self._past[-1][0] >= self.STEP:
             self._past.append((at, now))
         # The newest one that is a whole window old is what the rest is compared with.

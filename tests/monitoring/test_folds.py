@@ -32,7 +32,7 @@ def test_histograms_add_up() -> None:
     first, second = {"0 0.1": 1, "0.1 0.2": 1, "sum": 0.2}, {"0.1 0.2": 2, "sum": 0.3}
     whole = folds.fold([{"s": 1, "t": first}, {"s": 1, "t": second}])
     assert whole["t"] == {"0 0.1": 1, "0.1 0.2": 3, "sum": 0.5}
-    both = Histogram({0.1: 1, 0.2: 4}, 0.5)
+    both = Histogram.of({0.1: 1, 0.2: 4}, 0.5)
     assert folds.quantiles(whole["t"], (0.5, 0.99)) == both.quantiles((0.5, 0.99))
     assert folds.quantiles(None, (0.5,)) is None
 
@@ -60,7 +60,8 @@ def test_only_what_is_asked_for_is_folded() -> None:
 def test_readings_become_folds_by_subject() -> None:
     engine = EngineReading(2, 1, 31.5, 10.0, 20.0, 5.0, 9.0, 0.1)
     gained = Gained(
-        {"generation_tokens": 12, "finished_stop": 1}, {"first_token": Histogram({0.1: 1.0, INF: 1.0}, 0.08)}
+        {"generation_tokens": 12, "finished_stop": 1},
+        {"first_token": Histogram.of({0.1: 1.0, INF: 1.0}, 0.08)},
     )
     read = Readings(
         host=HostReading(NOW, 18.2, 32, None, 100, 200, 0, 0, 5, 6, 11, 7),
