@@ -79,7 +79,7 @@ class InstanceCollector(Collector):
         up = GaugeMetricFamily("llmops_instance_up", "1 while it answers", labels=["instance"])
         ready = GaugeMetricFamily(
             "llmops_instance_time_to_ready_seconds",
-            "Of its last launch that became ready",
+            "Of its last launch, once it is ready",
             labels=["instance"],
         )
         restarts = CounterMetricFamily(

@@ -1,6 +1,7 @@
 """The machine's part of the Prometheus page. Who knows more registers further collectors."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -9,6 +10,8 @@ from prometheus_client.registry import Collector
 
 from monitoring.gpu import GpuReading, GpuReadings
 from monitoring.host import HostReading
+
+SILENT = timedelta(seconds=15)  # a driver that says nothing for longer hangs: its last values are none of now
 
 # name, what it is, where it stands
 HOST: tuple[tuple[str, str, Callable[[HostReading], float | None]], ...] = (
@@ -53,14 +56,17 @@ class HostCollector(Collector):
 
 
 class GpuCollector(Collector):
-    """`llmops_gpu_*` with the labels `gpu` (index) and `uuid`; a value that is not known is left out."""
+    """`llmops_gpu_*` with the labels `gpu` (index) and `uuid`; a value that is not known is left out.
+
+    While a driver hangs, the last readings are given again and again: then its GPUs are down.
+    """
 
     def __init__(self, read: Callable[[], GpuReadings | None]) -> None:
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
         readings = self._read()
-        gpus = readings.gpus if readings else []
+        gpus = _answering(readings) if readings else []
         yield GaugeMetricFamily("llmops_gpus", "GPUs that the driver shows", value=len(gpus))
         for name, text, value_of in GPU:
             metric = GaugeMetricFamily(f"llmops_gpu_{name}", text, labels=["gpu", "uuid"])
@@ -70,6 +76,12 @@ class GpuCollector(Collector):
                     metric.add_metric([str(gpu.index), gpu.uuid], value)
             if metric.samples:
                 yield metric
+
+
+def _answering(readings: GpuReadings) -> list[GpuReading]:
+    if datetime.now(UTC) - readings.at < SILENT:
+        return readings.gpus
+    return [GpuReading(one.index, one.uuid, one.name, error="silent") for one in readings.gpus]
 
 
 def machine_registry(

@@ -177,7 +177,9 @@ def engine_metrics(request: HttpRequest, instance_id: int) -> HttpResponse:
     except httpx.HTTPError:
         return HttpResponse("The engine does not answer.\n", status=502, content_type="text/plain")
     return HttpResponse(
-        answer.content, status=answer.status_code, content_type=answer.headers.get("content-type")
+        answer.content,
+        status=answer.status_code,
+        content_type=answer.headers.get("content-type", "text/plain"),
     )
 
 

@@ -94,6 +94,9 @@ def test_prometheus_finds_the_engines_that_serve_through_us(
     running = in_state(mia, State.RUNNING, "a", ready_at=timezone.now())
     in_state(mia, State.STARTING, "b")
     in_state(mia, State.STOPPED, "c", ended_at=timezone.now())
+    removed = in_state(mia, State.RUNNING, "d", ready_at=timezone.now())
+    removed.removed_at = timezone.now()
+    removed.save()
     with django_assert_num_queries(1):
         (found,) = targets("atlas:7860", "https")
     assert found["targets"] == ["atlas:7860"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.console import ROOT, Console, free_port
+from tests.console import ROOT, Console, eventually, free_port
 
 SHIPPED = ROOT / "deploy" / "prometheus"
 
@@ -41,12 +41,24 @@ class Prometheus:
                 stderr=output,
                 start_new_session=True,
             )
+        try:
+            eventually(self.is_ready, what="Prometheus is ready")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(20)
+
+    def is_ready(self) -> bool:
+        """It listens before it has read its storage, and refuses every question until then."""
+        try:
+            return httpx.get(f"{self.url}/-/ready", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
 
     def ask(self, expression: str) -> list[dict[str, Any]]:
         """The samples that an expression gives now. Raises AssertionError when Prometheus refuses it."""
@@ -56,11 +68,8 @@ class Prometheus:
         return found
 
     def value(self, expression: str) -> float | None:
-        """Of the first sample; None while there is none, or no Prometheus yet."""
-        try:
-            found = self.ask(expression)
-        except httpx.TransportError:
-            return None
+        """Of the first sample; None while there is none."""
+        found = self.ask(expression)
         return float(found[0]["value"][1]) if found else None
 
     def is_value(self, expression: str, value: float) -> bool:

@@ -47,14 +47,18 @@ def ask(console: Console, model: str) -> None:
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Console, Prometheus]]:
     console = Console(tmp_path_factory.mktemp("scraped") / "data")
-    console.start()
-    console.make_administrator()
-    answer = console.api("POST", "/api/models/deploy", json={"name": "tiny", "preset": "tiny-demo"}).json()
-    console.reaches(answer["id"], "running")
-    ask(console, "tiny")
-    with Prometheus(tmp_path_factory.mktemp("prometheus"), console) as prometheus:
-        yield console, prometheus
-    console.close()
+    try:
+        console.start()
+        console.make_administrator()
+        answer = console.api(
+            "POST", "/api/models/deploy", json={"name": "tiny", "preset": "tiny-demo"}
+        ).json()
+        console.reaches(answer["id"], "running")
+        ask(console, "tiny")
+        with Prometheus(tmp_path_factory.mktemp("prometheus"), console) as prometheus:
+            yield console, prometheus
+    finally:
+        console.close()
 
 
 def test_it_scrapes_the_console_and_the_engine(scraped: tuple[Console, Prometheus]) -> None:
@@ -100,7 +104,49 @@ def test_our_page_and_configuration_pass_its_own_checks(
     (tmp_path / "shipped" / "llmops.key").write_text("x")
     command = ["promtool", "check", "config", str(tmp_path / "shipped" / "prometheus.yml")]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0 and "9 rules found" in done.stdout, done.stderr + done.stdout
+    assert done.returncode == 0 and "10 rules found" in done.stdout, done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("alert", "series", "values"),
+    [
+        ("ConsoleDown", 'up{job="llmops"}', "1x5 0x5"),
+        ("InstanceFailed", 'llmops_instances{state="error"}', "0x5 1x9"),
+        ("InstanceRestarts", 'llmops_instance_restarts_total{instance="tiny"}', "0x5 1 2 3 4 4x3"),
+        ("RequestsWait", 'llmops_instance_requests_waiting{instance="tiny"}', "0x2 3x12"),
+        ("GpuLost", 'llmops_gpu_up{gpu="1"}', "1x5 0x5"),
+        ("GpusMissing", "llmops_gpus", "2x5 0x5"),
+        ("GpuSlowed", 'llmops_gpu_throttled{gpu="1"}', "0x3 1x9"),
+    ],
+)
+def test_an_alert_fires_when_it_should_and_not_before(
+    tmp_path: Path, alert: str, series: str, values: str
+) -> None:
+    def fired(given: str, expected: int) -> subprocess.CompletedProcess[str]:
+        cases = {
+            "rule_files": [str(SHIPPED / "alerts.yml")],
+            "tests": [
+                {
+                    "interval": "1m",
+                    "input_series": [{"series": series, "values": given}],
+                    "promql_expr_test": [
+                        {
+                            "expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) or vector(0)',
+                            "eval_time": "12m",
+                            "exp_samples": [{"labels": "{}", "value": expected}],
+                        }
+                    ],
+                }
+            ],
+        }
+        path = tmp_path / "cases.yml"
+        path.write_text(json.dumps(cases))  # which is YAML too
+        return subprocess.run(["promtool", "test", "rules", str(path)], capture_output=True, text=True)
+
+    calm = values.split()[0].split("x")[0] + "x13"
+    for given, expected in ((values, 1), (calm, 0)):
+        done = fired(given, expected)
+        assert done.returncode == 0, done.stderr + done.stdout
 
 
 def test_engines_are_listed_and_relayed_only_to_who_has_a_key(scraped: tuple[Console, Prometheus]) -> None:
@@ -117,8 +163,8 @@ def test_engines_are_listed_and_relayed_only_to_who_has_a_key(scraped: tuple[Con
 @pytest.mark.engine
 def test_it_scrapes_a_real_engine(tmp_path: Path, real_engine: engines.Engine) -> None:
     console = Console(tmp_path / "data", vllm=real_engine.path)
-    console.start()
     try:
+        console.start()
         console.make_administrator()
         body: dict[str, Any] = {"name": "real", "preset": "tiny-demo"}
         console.reaches(

@@ -1,11 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.host import HostReader
 from monitoring.nvml import GpuReader
-from monitoring.prometheus import machine_registry, page
+from monitoring.prometheus import SILENT, machine_registry, page
 
 
 def values(body: bytes) -> dict[tuple[str, str], float]:
@@ -38,6 +39,15 @@ def test_a_lost_gpu_is_down_and_has_no_values(tmp_path: Path, fake_nvml: Callabl
     assert (shown["llmops_gpu_up", "0"], shown["llmops_gpu_up", "1"]) == (1, 0)
     assert ("llmops_gpu_power_watts", "1") not in shown
     assert ("llmops_gpu_power_watts", "0") in shown
+
+
+def test_while_the_driver_hangs_its_gpus_are_down_and_have_no_values(fake_nvml: Callable[..., None]) -> None:
+    now = GpuReader().read()
+    old = replace(now, at=now.at - SILENT)
+    assert values(page(machine_registry(lambda: None, lambda: now))[0])["llmops_gpu_up", "0"] == 1
+    shown = values(page(machine_registry(lambda: None, lambda: old))[0])
+    assert (shown["llmops_gpu_up", "0"], shown["llmops_gpu_up", "1"], shown["llmops_gpus", ""]) == (0, 0, 2)
+    assert ("llmops_gpu_memory_used_bytes", "0") not in shown
 
 
 def test_without_gpus_and_before_the_first_reading_the_page_is_valid(no_driver: None) -> None:
