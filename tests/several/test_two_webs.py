@@ -44,7 +44,7 @@ def test_what_is_done_on_one_is_seen_on_the_other(several: SeveralConsole) -> No
         heard(live, 'id="recent"')
         instance_id = deployed(several)
         heard(live, 'data-state="running"', "tiny")
-        heard(live, 'id="system"')  # readings, which travel in the message
+        heard(live, '"system-cpu-value":')  # readings, which travel in the message
         launch = second.reaches(instance_id, "running")["launch"]
         assert launch == first.instance(instance_id)["launch"]
         with second.log(instance_id) as log:
