@@ -13,14 +13,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from .away import LayerAway
+
 log = logging.getLogger(__name__)
 
 PATIENCE = 1.0  # seconds that whoever rings a bell waits for a Redis that does not answer
 LOST = (RedisError, OSError)
-
-
-class LayerAway(Exception):
-    """Redis does not answer, so no bell can be heard."""
 
 
 class BellLayer(RedisChannelLayer):  # type: ignore[misc]  # the package carries no types

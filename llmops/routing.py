@@ -8,8 +8,8 @@ from channels.routing import URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 
 from accounts.bearer import BearerDoor
+from instances.away import LayerAway
 from instances.consumers import TRY_AGAIN_LATER
-from instances.layer import LayerAway
 from instances.routing import websocket_urlpatterns
 
 from .outage import AWAY, first_line

@@ -9,7 +9,7 @@ from channels.consumer import AsyncConsumer
 from channels.worker import Worker
 
 from instances.announce import SUPERVISOR
-from instances.layer import LayerAway
+from instances.away import LayerAway
 
 from .loop import Supervisor
 
