@@ -31,7 +31,7 @@ from .query import number_in
 
 log = logging.getLogger(__name__)
 
-TOGETHER = 0.05  # seconds in which several bells are one push
+TOGETHER = 0.05  # seconds after a push in which all that is heard is one more push
 READINGS_EVERY = 1.0  # seconds between two pushes of figures, at least
 PATIENCE = 1.0  # seconds until a database that did not answer is asked again
 LOOK_EVERY = 0.5  # seconds between two looks for a first launch
@@ -88,8 +88,9 @@ class Socket(AsyncWebsocketConsumer):
 class LiveConsumer(Socket):
     """Keeps one open page true. Bells only wake it: it re-reads, and sends what differs.
 
-    Bursts of bells are one push. A page that says `{"paused": true}` is sent nothing until it resumes. Where no bell
-    can be heard, or the database does not answer, it closes: the page says so, connects again, and reads all anew.
+    The first bell of a burst is a push at once, all others are one more. A page that says `{"paused": true}` is sent
+    nothing until it resumes. Where no bell can be heard, or the database does not answer, it closes: the page says so,
+    connects again, and reads all anew.
     """
 
     _pushing: asyncio.Task[None] | None = None
@@ -169,10 +170,13 @@ class LiveConsumer(Socket):
         self._wake.set()
 
     async def _push(self) -> None:
+        loop = asyncio.get_running_loop()
+        rested = loop.time()
         while True:
             await self._wake.wait()
-            await asyncio.sleep(TOGETHER)
+            await asyncio.sleep(rested - loop.time())
             self._wake.clear()
+            rested = loop.time() + TOGETHER
             if not self._paused:
                 await self._push_once()
 

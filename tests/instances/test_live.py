@@ -131,7 +131,7 @@ async def test_progress_replaces_the_middle_of_the_card_alone(connect: Open, use
     assert f'id="instance-{instance.pk}"' not in text
 
 
-async def test_a_burst_of_bells_is_one_push_and_a_bell_for_nothing_none(connect: Open, user: User) -> None:
+async def test_a_burst_of_bells_is_few_pushes_and_a_bell_for_nothing_none(connect: Open, user: User) -> None:
     instance = await sync_to_async(in_state)(user, State.STARTING)
     socket = await connect("/ws/live/?page=dashboard")
     await heard(socket, 'id="recent"')
