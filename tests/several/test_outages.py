@@ -142,7 +142,7 @@ def test_redis_is_killed(several: SeveralConsole, redis_server: Redis) -> None:
     with second.live(cookies) as live:
         heard(live, 'id="recent"')
         first.api("POST", f"/api/models/{other_id}/stop")
-        heard(live, 'data-state="stopped"', 'id="system"')
+        heard(live, 'data-state="stopped"', '"system-cpu-value":')
     assert second.instance(instance_id)["launch"] == before
     assert processes(several) == ours
 
