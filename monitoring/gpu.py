@@ -1,6 +1,6 @@
 """What each GPU is doing, as it was read and as it travels."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -94,9 +94,6 @@ class GpuReading:
             "lost_at": self.lost_at and self.lost_at.isoformat(),
         }
 
-    def to_message(self) -> dict[str, Any]:
-        return asdict(self) | {"lost_at": self.lost_at and self.lost_at.isoformat()}
-
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> "GpuReading":
         lost_at = message["lost_at"]
@@ -130,13 +127,6 @@ class GpuReadings:
 
     def as_json(self) -> dict[str, Any]:
         return {"gpus": [gpu.as_json() for gpu in self.gpus], "reason": self.reason}
-
-    def to_message(self) -> dict[str, Any]:
-        return {
-            "gpus": [gpu.to_message() for gpu in self.gpus],
-            "reason": self.reason,
-            "at": self.at.isoformat(),
-        }
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> "GpuReadings":

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -87,9 +87,6 @@ class HostReading:
                 ],
             },
         }
-
-    def to_message(self) -> dict[str, Any]:
-        return asdict(self) | {"at": self.at.isoformat()}
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> "HostReading":

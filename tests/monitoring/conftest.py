@@ -6,6 +6,9 @@ from pathlib import Path
 import pynvml
 import pytest
 
+from monitoring.gpu import GpuReadings
+from monitoring.sampler import Readings
+
 FAKES = Path(__file__).parent.parent / "fakes"
 
 
@@ -41,3 +44,8 @@ def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlLib", None)
     monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
     monkeypatch.setattr(pynvml, "CDLL", refuse)
+
+
+def as_heard(gpus: GpuReadings) -> GpuReadings | None:
+    """What another process makes of them."""
+    return Readings.from_text(Readings(None, gpus, {}, gpus.at).to_text()).gpus

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.gpu import GpuReadings
 from monitoring.nvml import RETRY, GpuReader
+
+from .conftest import as_heard
 
 Turn = Callable[..., None]
 
@@ -177,4 +178,4 @@ def test_a_file_of_faults_reaches_a_running_program(fake_nvml: Turn, tmp_path: P
 def test_readings_survive_a_message(fake_nvml: Turn) -> None:
     fake_nvml(**{"1_HANDLE": 15})
     readings = GpuReader().read()
-    assert GpuReadings.from_message(json.loads(json.dumps(readings.to_message()))) == readings
+    assert as_heard(readings) == readings

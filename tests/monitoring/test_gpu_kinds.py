@@ -15,10 +15,9 @@ from typing import Any
 import pynvml
 import pytest
 
-from monitoring.gpu import GpuReadings
 from monitoring.nvml import GpuReader
 
-from .conftest import FAKES
+from .conftest import FAKES, as_heard
 
 msgpack = import_module("msgpack")  # as channels-redis packs messages; it carries no types
 Turn = Callable[..., None]
@@ -198,8 +197,7 @@ def test_what_each_kind_of_machine_says(kind: Kind, request: pytest.FixtureReque
     assert bool(read.gpus) == (not kind.reason)  # a card or a sentence, never both, never nothing
     told = json.dumps(read.as_json())
     assert [words for words in (*kind.never, *NOTHING) if words in told] == []
-    assert GpuReadings.from_message(json.loads(json.dumps(read.to_message()))) == read
-    assert GpuReadings.from_message(msgpack.unpackb(msgpack.packb(read.to_message()))) == read
+    assert as_heard(read) == read
     if not kind.reason:
         first, *others = read.gpus
         for name, value in kind.says.items():
@@ -234,7 +232,7 @@ def test_a_gpu_in_slices_tells_of_each_and_who_uses_it(fake_nvml: Turn) -> None:
     assert [process.pid for process in second.processes] == [1100, 1101]
     told = first.as_json()["slices"][1]
     assert told["processes"] == [{"pid": pid, "memory_bytes": 3 * GIB} for pid in (1020, 1021)]
-    assert GpuReadings.from_message(msgpack.unpackb(msgpack.packb(read.to_message()))) == read
+    assert as_heard(read) == read
 
 
 def test_slices_fail_as_other_values_do(fake_nvml: Turn) -> None:

@@ -10,6 +10,8 @@ import pytest
 from monitoring.gpu import GpuReading, GpuReadings
 from monitoring.nvml import RETRY, GpuReader
 
+from .conftest import as_heard
+
 Turn = Callable[..., None]
 LOST = "The GPU is lost. It needs a reset or a reboot."
 POWER = "The GPU lacks power. Check its power cables."
@@ -106,7 +108,7 @@ def test_since_when_survives_a_message_and_a_driver_that_was_away(fake_nvml: Tur
     read = reader.read()
     lost = read.gpus[1]
     assert lost.lost_at is not None and lost.as_json()["lost_at"] == lost.lost_at.isoformat()
-    assert GpuReadings.from_message(read.to_message()) == read
+    assert as_heard(read) == read
     fake_nvml(COUNT_ERROR=18)
     assert reader.read().gpus == []
     fake_nvml(COUNT_ERROR=0)

@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from monitoring import host
-from monitoring.host import HostReader, HostReading, limited_memory
+from monitoring.host import HostReader, limited_memory
+from monitoring.sampler import Readings
 
 CPU_TIMES = type(psutil.cpu_times())
 
@@ -136,7 +137,8 @@ def test_the_api_gets_cpu_memory_and_disk(tmp_path: Path) -> None:
 
 def test_a_reading_survives_a_message(tmp_path: Path) -> None:
     reading = HostReader(tmp_path).read()
-    assert HostReading.from_message(json.loads(json.dumps(reading.to_message()))) == reading
+    text = Readings(reading, None, {}, reading.at).to_text()
+    assert Readings.from_text(text).host == reading
 
 
 def test_each_thread_has_a_share_of_its_own(tmp_path: Path) -> None:
