@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from operator import lt
 
 from monitoring.histogram import Histogram
 
@@ -115,18 +116,38 @@ def _histogram(page: bytes, names: tuple[bytes, ...]) -> Histogram | None:
 @lru_cache(maxsize=512)  # while an engine rests, its histograms stay as they are
 def _family(name: bytes, block: bytes) -> Histogram:
     """The lines of one histogram: for each engine its buckets, its count, its sum."""
-    pairs = [
-        (edge, value)
-        for upper, text in _bucket_of(name).findall(block)
-        if (edge := _number(upper, endless=True)) is not None and (value := _number(text)) is not None
-    ]
-    buckets = dict(pairs)
-    if len(buckets) < len(pairs):  # of several engines
-        buckets = dict.fromkeys(buckets, 0.0)
-        for edge, value in pairs:
-            buckets[edge] += value
-    sums = _sum_of(name).findall(block)
-    return Histogram.of(buckets, sum(_number(text) or 0.0 for text in sums))
+    lines = _bucket_of(name).findall(block)
+    sums = sum(_number(text) or 0.0 for text in _sum_of(name).findall(block))
+    return _of_one_engine(lines, sums) or Histogram.of(_of_several(lines), sums)
+
+
+def _of_one_engine(lines: list[tuple[bytes, bytes]], sums: float) -> Histogram | None:
+    """The usual page, read quickly: every line a number, the edges ascending. None where it is another."""
+    edges = _edges(tuple(upper for upper, _ in lines))
+    try:
+        counts = tuple(float(text) for _, text in lines)
+    except ValueError:
+        return None
+    return Histogram(edges, counts, sums) if edges and math.isfinite(sum(counts)) else None
+
+
+@lru_cache(maxsize=64)
+def _edges(uppers: tuple[bytes, ...]) -> tuple[float, ...] | None:
+    try:
+        edges = tuple(map(float, uppers))
+    except ValueError:
+        return None
+    return edges if all(map(lt, edges, edges[1:])) else None
+
+
+def _of_several(lines: list[tuple[bytes, bytes]]) -> dict[float, float]:
+    """Buckets summed over engines; a line that is none is left out."""
+    buckets: dict[float, float] = {}
+    for upper, text in lines:
+        edge, value = _number(upper, endless=True), _number(text)
+        if edge is not None and value is not None:
+            buckets[edge] = buckets.get(edge, 0.0) + value
+    return buckets
 
 
 @cache

@@ -6,8 +6,9 @@ from django.db import models
 
 TICK = 5  # seconds: one transaction for all subjects, folded from the readings of each second
 MINUTE = 60
+TEN_MINUTES = 600  # a point of a day's chart
 HOUR = 3600
-STEPS = (TICK, MINUTE, HOUR)
+STEPS = (TICK, MINUTE, TEN_MINUTES, HOUR)
 
 
 class Subject(models.Model):

@@ -8,7 +8,7 @@ from monitoring import folds, history
 from monitoring.engine_metrics import EngineReading, Gained
 from monitoring.history import KEPT, MOST_WAITING, Recorder, Writer
 from monitoring.host import HostReading
-from monitoring.models import HOUR, MINUTE, TICK, Sample, Snapshot, Subject
+from monitoring.models import HOUR, MINUTE, TEN_MINUTES, TICK, Sample, Snapshot, Subject
 from monitoring.sampler import Readings, TargetReading
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +89,8 @@ def test_finished_minutes_and_hours_are_rolled_up() -> None:
     minutes = Sample.objects.filter(step=MINUTE, subject__name="launch:1")
     assert minutes.count() == 62
     assert minutes[5].values["generation_tokens"] == 2 * MINUTE
+    tens = Sample.objects.filter(step=TEN_MINUTES, subject__name="launch:1")
+    assert [one.values["generation_tokens"] for one in tens] == [2 * TEN_MINUTES] * 6
     (hour,) = Sample.objects.filter(step=HOUR, subject__name="launch:1")
     assert (hour.at, hour.values["s"], hour.values["generation_tokens"]) == (START, HOUR, 2 * HOUR)
     before = list(Sample.objects.order_by("pk").values_list("pk", "values"))
@@ -118,7 +120,7 @@ def test_what_is_too_old_goes_and_what_is_young_stays() -> None:
             Sample.objects.create(subject=host, step=step, at=at, values={})
     Sample.objects.create(subject=gone, step=TICK, at=0, values={})
     history.prune(START)
-    assert sorted(Sample.objects.values_list("step", flat=True)) == [TICK, MINUTE, HOUR]
+    assert sorted(Sample.objects.values_list("step", flat=True)) == [TICK, MINUTE, TEN_MINUTES, HOUR]
     assert list(Subject.objects.values_list("name", flat=True)) == ["host"]
 
 
