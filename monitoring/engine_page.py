@@ -123,9 +123,12 @@ def _family(name: bytes, block: bytes) -> Histogram:
 
 def _of_one_engine(lines: list[tuple[bytes, bytes]], sums: float) -> Histogram | None:
     """The usual page, read quickly: every line a number, the edges ascending. None where it is another."""
-    edges = _edges(tuple(upper for upper, _ in lines))
+    if not lines:
+        return None
+    uppers, texts = zip(*lines, strict=True)
+    edges = _edges(uppers)
     try:
-        counts = tuple(float(text) for _, text in lines)
+        counts = tuple(map(float, texts))
     except ValueError:
         return None
     return Histogram(edges, counts, sums) if edges and math.isfinite(sum(counts)) else None
