@@ -26,6 +26,7 @@ from accounts import setup_token
 from chat.upstream import close_session
 from instances.supervisor.lock import DataLock, LockHeld
 from instances.supervisor.mailbox import SupervisorWorker
+from llmops.memory import keep_small
 
 
 class Command(BaseCommand):
@@ -42,6 +43,7 @@ class Command(BaseCommand):
         host = host.strip("[]") or "127.0.0.1"
         if not port.isdigit():
             raise CommandError(f"LLMOPS_BIND must look like 127.0.0.1:7860, not {options['bind']!r}.")
+        keep_small()
         self._refuse_taken_port(host, int(port))
         try:
             with DataLock(settings.LLMOPS_DATA):
