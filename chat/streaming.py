@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from contextvars import Context
 from html import escape
 
 from channels.db import database_sync_to_async
@@ -78,7 +79,8 @@ class AnswerStream:
         finally:
             for task in tasks:
                 task.cancel()
-            closing = asyncio.create_task(self._close(tasks))
+            nobodys = Context()  # the request's thread may be another's before it is done
+            closing = asyncio.create_task(self._close(tasks), context=nobodys)
             _closing.add(closing)
             closing.add_done_callback(_closing.discard)
             await asyncio.shield(closing)

@@ -92,7 +92,6 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "servestatic.middleware.ServeStaticMiddleware",
     "llmops.middleware.CompressPages",
     "csp.middleware.CSPMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -144,6 +143,7 @@ TEMPLATES = [
 
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{LLMOPS_DATA / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["CONN_MAX_AGE"] = None  # a file: to open it anew costs more than most queries
     DATABASES["default"]["OPTIONS"] = {
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
         "transaction_mode": "IMMEDIATE",  # two writers wait for each other instead of failing half-way
@@ -238,6 +238,13 @@ STORAGES = {
     "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
 }
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
+
+
+def _harden_file(headers: dict[str, str], path: str, url: str) -> None:
+    headers["X-Content-Type-Options"] = "nosniff"  # they do not pass `SecurityMiddleware`
+
+
+SERVESTATIC_ADD_HEADERS_FUNCTION = _harden_file
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # bytes
 
 LOGGING = {
