@@ -82,7 +82,6 @@ async def _open(console: Console, cookie: str) -> ClientConnection:
 
 async def _delay(console: Console, cookie: str, runs: int) -> tuple[float, float]:
     """Milliseconds from the answer to a change until the page has it, and of a ping."""
-    instance = console.api("GET", "/api/models/list").json()[0]["id"]
     headers = {"Authorization": f"Bearer {console.key}"}
     spans, pings = [], []
     async with httpx.AsyncClient(base_url=console.url, headers=headers) as client:
@@ -91,12 +90,14 @@ async def _delay(console: Console, cookie: str, runs: int) -> tuple[float, float
         for number in range(runs):
             pong = await socket.ping()
             pings.append(1000 * await pong)
-            came = asyncio.create_task(_until(socket, f"e0-{number}"))
+            came = asyncio.create_task(_until(socket, f"new-{number}"))
             await asyncio.sleep(0.3)
-            await client.patch(f"/api/models/{instance}", json={"name": f"e0-{number}"})
+            body = {"name": f"new-{number}", "preset": "tiny-demo", "start": False}
+            made = await client.post("/api/models/deploy", json=body)
             began = time.perf_counter()
-            ended = await came
+            ended = await asyncio.wait_for(came, 30)
             spans.append(1000 * max(ended - began, 0.0))
+            await client.delete(f"/api/models/{made.json()['id']}")
         await socket.close()
     return median(spans), median(pings)
 

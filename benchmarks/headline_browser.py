@@ -13,7 +13,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.console import Console
+from tests.console import Console, free_port
 
 CHROMIUM = shutil.which("chromium") or "chromium"
 CHROMIUM_FLAGS = (
@@ -60,9 +60,14 @@ def _visit(
     return float(drawn), sum(sizes.values()), found
 
 
-def first_page(console: Console, *, quick: bool) -> None:
+def _cookies(console: Console) -> Any:
+    """Of a person who is signed in, as Playwright takes them."""
     client = console.signed_in("mia", "a-long-password")
-    cookies = [{"name": name, "value": value, "url": console.url} for name, value in client.cookies.items()]
+    return [{"name": name, "value": value, "url": console.url} for name, value in client.cookies.items()]
+
+
+def first_page(console: Console, *, quick: bool) -> None:
+    cookies = _cookies(console)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
         visits = [_visit(browser, console, cookies, "/") for _ in range(3 if quick else 7)]
@@ -84,19 +89,23 @@ def lighthouse(console: Console) -> None:
     if not shutil.which("npx"):
         row("Lighthouse", "left out: no npx", "100")
         return
-    client = console.signed_in("mia", "a-long-password")
-    cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        headers, report = Path(folder) / "headers.json", Path(folder) / "report.json"
-        headers.write_text(json.dumps({"Cookie": cookie}))
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        # In a browser that is signed in: as a header the cookie would not reach the page's socket.
+        flags = [*CHROMIUM_FLAGS, f"--remote-debugging-port={port}"]
+        context = playwright.chromium.launch_persistent_context(
+            f"{folder}/profile", executable_path=CHROMIUM, args=flags
+        )
+        context.add_cookies(_cookies(console))
+        report = Path(folder) / "report.json"
         command = [
             *("npx", "--yes", LIGHTHOUSE, f"{console.url}/", "--quiet", "--preset=desktop"),
-            *("--output=json", f"--output-path={report}", f"--extra-headers={headers}"),
-            f"--chrome-flags=--headless=new {' '.join(CHROMIUM_FLAGS)}",
+            *("--output=json", f"--output-path={report}", f"--port={port}", "--disable-storage-reset"),
         ]
-        environment = {**os.environ, "CHROME_PATH": CHROMIUM, "npm_config_cache": str(CACHE)}
+        environment = {**os.environ, "npm_config_cache": str(CACHE)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        context.close()
         if not report.exists():
             row(
                 "Lighthouse",
@@ -107,9 +116,14 @@ def lighthouse(console: Console) -> None:
         found = json.loads(report.read_text())
     for category in found["categories"].values():
         audits = (found["audits"][one["id"]] for one in category["auditRefs"] if one["weight"])
-        lacking = [one["title"] for one in audits if one["score"] is not None and one["score"] < 0.9]
+        lacking = [_lacking(one) for one in audits if one["score"] is not None and one["score"] < 0.9]
         score = f"{100 * (category['score'] or 0):.0f}"
         row(f"Lighthouse, {category['title']}", score, "100", "; ".join(lacking)[:120])
+
+
+def _lacking(audit: dict[str, Any]) -> str:
+    items = (audit.get("details") or {}).get("items") or [{}]
+    return f"{audit['title']} {items[0].get('description', '')}".strip()
 
 
 def _name(url: str) -> str:
