@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from accounts.models import Event
 
 LINES = 6
+MODELS = ("deployed", "saved")  # verbs whose detail is a model: of a folder its last name says enough here
 
 # verb -> the state that gives the line its shape and tone, and the sentence after the person's name
 PEOPLE: dict[str, tuple[str, str | Promise]] = {
@@ -52,10 +54,13 @@ def _line(event: Event) -> Line:
     observed = event.verb in OBSERVED
     known = OBSERVED.get(event.verb) or PEOPLE.get(event.verb)
     name = event.subject_name or event.subject
+    detail = event.detail
+    if detail.startswith("/") and event.verb in MODELS:
+        detail = PurePosixPath(detail).name
     if known is None:
         state, text = "info", f"{_(event.verb)} {name}"
     else:
-        state, text = known[0], str(known[1]) % {"name": name, "detail": event.detail}
+        state, text = known[0], str(known[1]) % {"name": name, "detail": detail}
     return Line(
         state=state,
         actor="" if observed else event.actor_name,

@@ -131,9 +131,12 @@ class Spark:
 
 
 def spark(values: Sequence[float | None]) -> Spark | None:
-    """None where there is nothing to draw."""
-    runs = list(_runs(values, nice(max((one for one in values if one is not None), default=0.0))))
-    return Spark("".join(map(_path, runs)), "".join(map(_area, runs))) if runs else None
+    """None with less than two values: a dot says nothing."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return None
+    runs = list(_runs(values, nice(max(known))))
+    return Spark("".join(map(_path, runs)), "".join(map(_area, runs)))
 
 
 def draw(

@@ -142,6 +142,10 @@ def test_recent_events_are_sentences(page: Client, mia: User) -> None:
     )
     text = html(page)
     assert "deployed tiny, Qwen/Qwen3-0.6B" in text and "tiny failed: Out of memory." in text
+    record_event(
+        actor=mia, verb="saved", subject="instance:2", subject_name="mine", detail="/srv/models/mine-7b"
+    )
+    assert "saved mine, mine-7b<" in html(page)
     assert "Supervisor" not in text
 
 

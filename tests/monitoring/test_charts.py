@@ -86,6 +86,6 @@ def test_the_last_point_is_the_one_that_is_now_being_measured() -> None:
 
 
 def test_a_spark_has_no_axes_and_none_without_values() -> None:
-    assert spark([None, None]) is None
+    assert spark([None, None]) is None and spark([None, 1.0]) is None
     drawn = spark([1.0, 1.0])
     assert drawn is not None and drawn.path == "M150 0L450 0"
