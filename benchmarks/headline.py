@@ -135,8 +135,9 @@ async def _many(console: Console, cookie: str, count: int) -> tuple[int, int, fl
 def sockets(console: Console, quick: bool) -> None:
     with browser_cookie(console) as cookie:
         delay, ping = asyncio.run(_delay(console, cookie, 5 if quick else 25))
-        beside = f"{ping:.2f} ms, a ping"
-        row("A change reaches an open page", f"{delay:.1f} ms", "10 ms", beside, f"{delay / ping:.0f}")
+        row("WebSocket delay, there and back", f"{ping:.2f} ms", "10 ms")
+        beside = "database, templates and socket, beside the supervisor that wakes"
+        row("From an answered change to the page that shows it", f"{delay:.1f} ms", "", beside)
         wanted = 100 if quick else 500
         opened, heard, spent = asyncio.run(_many(console, cookie, wanted))
         files = os.sysconf("SC_OPEN_MAX")

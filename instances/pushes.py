@@ -5,9 +5,10 @@ from __future__ import annotations
 import html as markup
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property, partial
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -50,11 +51,15 @@ class Part:
     """One element of a page. It is sent when its key, or without one its text, differs from the last."""
 
     id: str
-    html: str
+    draw: Callable[[], str]  # is called when the text is needed: with a key, only to be sent
     key: object = None
     inside: str = ""  # the part that holds it, and brings it along
 
-    @property
+    @cached_property
+    def html(self) -> str:
+        return self.draw()
+
+    @cached_property
     def mark(self) -> object:
         if self.key is not None:
             return self.key
@@ -129,6 +134,11 @@ class Feed:
         reader = {"csrf_token": self.reader.csrf_token, "address": self.reader.address}
         return render_to_string(f"instances/{template}", {**facts, **reader, "oob": True})
 
+    def _part(
+        self, name: str, template: str, facts: pages.Facts, key: object = None, inside: str = ""
+    ) -> Part:
+        return Part(name, partial(self._draw, template, facts), key, inside)
+
     def _parts(self) -> Iterator[Part]:
         if self.page.kind == "dashboard":
             yield from self._dashboard()
@@ -148,7 +158,7 @@ class Feed:
 
     def _sidebar(self, every: list[Card]) -> Part:
         facts = {"sidebar_instances": every, "sidebar_here": self.page.instance}
-        return Part("sidebar-instances", self._draw("_sidebar.html", facts))
+        return self._part("sidebar-instances", "_sidebar.html", facts)
 
     # ------------------------------------------------------------ dashboard
 
@@ -158,31 +168,29 @@ class Feed:
         self._owners = machine_card.owners_of(facts["sidebar_instances"])
         yield self._sidebar(facts["sidebar_instances"])
         for name in ("summary", "head-action", "recent"):
-            yield Part(name, self._draw(f"dashboard.html#{name}", facts))
+            yield self._part(name, f"dashboard.html#{name}", facts)
         shape = (bool(facts["cards_in_all"]), tuple(card.id for card in self._cards))
-        yield Part("instances", self._draw("dashboard.html#instances", facts), key=shape)
+        yield self._part("instances", "dashboard.html#instances", facts, key=shape)
         if facts["cards_in_all"]:
-            yield Part(
-                "instances-head", self._draw("dashboard.html#instances-head", facts), inside="instances"
-            )
+            yield self._part("instances-head", "dashboard.html#instances-head", facts, inside="instances")
         for card in self._cards:
-            yield Part(card.id, self._draw("dashboard.html#card", {"card": card}), card.frame, "instances")
+            yield self._part(card.id, "dashboard.html#card", {"card": card}, card.frame, "instances")
             yield self._body(card)
         yield from self._system()
 
     def _body(self, card: Card) -> Part:
-        return Part(f"{card.id}-body", self._draw("dashboard.html#card-body", {"card": card}), inside=card.id)
+        return self._part(f"{card.id}-body", "dashboard.html#card-body", {"card": card}, inside=card.id)
 
     def _system(self) -> Iterator[Part]:
         if self.readings is not None or self.waited:
-            yield Part("system", _drawn_system(self.readings, self.reader.language, self._owners))
+            yield Part("system", partial(_drawn_system, self.readings, self.reader.language, self._owners))
 
     def _machine(self) -> Iterator[Part]:
         yield from self._system()
         if self.readings is not None:
             facts = pages.machine(self.readings, self._owners)
             for name in ("cores", "disks", "holders"):
-                yield Part(name, self._draw(f"machine.html#{name}", facts))
+                yield self._part(name, f"machine.html#{name}", facts)
 
     # ------------------------------------------------------------ an instance
 
@@ -193,54 +201,52 @@ class Feed:
         facts = pages.instance(found[0], self.page, self.readings)
         card = facts["card"]
         self._cards = [card]
-        yield Part("instance-head", self._draw("instance.html#head", facts))
+        yield self._part("instance-head", "instance.html#head", facts)
         tab = self.page.tab
         if tab == "overview":
-            yield Part(
-                "instance-overview", self._draw("instance.html#overview", facts), (card.frame, card.look)
-            )
+            yield self._part("instance-overview", "instance.html#overview", facts, (card.frame, card.look))
         if tab in ("overview", "metrics"):
             yield from self._numbers(card)
         if tab in ("overview", "logs") and self._sent.get("instance-log") != (launch := _key(card)):
-            yield Part("instance-log", self._draw("instance.html#log", pages.log(card.launch, tab)), launch)
+            yield self._part("instance-log", "instance.html#log", pages.log(card.launch, tab), launch)
         if tab in ("overview", "logs") and card.launch:
             yield self._log_state(card.launch)
         if tab == "history":
-            yield Part("instance-history", self._draw("instance.html#history", facts))
+            yield self._part("instance-history", "instance.html#history", facts)
 
     def _launch(self) -> Iterator[Part]:
         launch = Launch.objects.with_people().filter(pk=self.page.launch).first()
         if launch is not None:
             facts = pages.launch(launch)
-            yield Part("launch-head", self._draw("launch.html#head", facts))
-            yield Part("launch-ending", self._draw("launch.html#ending", facts))
+            yield self._part("launch-head", "launch.html#head", facts)
+            yield self._part("launch-ending", "launch.html#ending", facts)
             yield self._log_state(launch)
 
     def _models(self) -> Iterator[Part]:
         facts = pages.downloads()
-        yield Part("downloads", self._draw("models.html#downloads", facts))
+        yield self._part("downloads", "models.html#downloads", facts)
         ended = tuple((one.job.pk, one.job.state) for one in facts["downloads"])
         if self._sent.get("here") != ended:  # the disk is looked at again only when something came or went
-            yield Part("here", self._draw("models.html#here", pages.models()), ended)
+            yield self._part("here", "models.html#here", pages.models(), ended)
 
     def _engines(self) -> Iterator[Part]:
         facts = pages.engines() | {"may_manage": self.reader.may(MANAGE_ENGINES)}
-        yield Part("installations", self._draw("engines.html#installations", facts))
-        yield Part("engines", self._draw("engines.html#engines", facts))
+        yield self._part("installations", "engines.html#installations", facts)
+        yield self._part("engines", "engines.html#engines", facts)
 
     def _log_state(self, launch: Launch) -> Part:
         """The one word of a log's head that changes when its launch ends; the lines have their own socket."""
         facts = {"log_launch": launch, "follows": True, "alone": True}
-        html = self._draw("instance.html#log-state", facts)
-        return Part("log-state", html, (launch.pk, launch.ended), inside="instance-log")
+        return self._part(
+            "log-state", "instance.html#log-state", facts, (launch.pk, launch.ended), "instance-log"
+        )
 
     def _numbers(self, card: Card) -> Iterator[Part]:
         if self.page.tab == "metrics" or card.serving:
-            yield Part(
+            yield self._part(
                 "instance-figures",
-                self._draw(
-                    "instance.html#figures", {"card": card, "all_figures": self.page.tab == "metrics"}
-                ),
+                "instance.html#figures",
+                {"card": card, "all_figures": self.page.tab == "metrics"},
                 inside="instance-overview",
             )
 
