@@ -58,6 +58,15 @@ def target_of(instance: Instance | None) -> Target | None:
     return next((target for target in running_targets() if target.instance_id == instance.pk), None)
 
 
+def _advice(known: Instance) -> str:
+    """What to do about one that does not run."""
+    if known.state in (State.INITIALIZING, State.STARTING):
+        return "Ask again in a little while."
+    if known.state == State.UNHEALTHY and known.last_launch:
+        return f"{known.last_launch.error} Ask again in a little while, or restart it."
+    return "Start it, then ask again."
+
+
 def find_target(model: str) -> Target:
     """The running engine that a client means by a served name or an instance's name.
 
@@ -69,9 +78,7 @@ def find_target(model: str) -> Target:
             return target
     known = Instance.objects.visible().filter(Q(name=model) | Q(served_name=model)).first()
     if known is not None:
-        raise NotRunning(
-            f"{known.name} is not running: it is {known.state.label.lower()}. Start it, then ask again."
-        )
+        raise NotRunning(f"{known.name} is not running: it is {known.state.label.lower()}. {_advice(known)}")
     names = ", ".join(target.served_name for target in running)
     raise UnknownModel(
         f"There is no model {model[:200]!r} here. "

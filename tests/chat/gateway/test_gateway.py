@@ -219,16 +219,23 @@ async def test_an_unknown_model_is_404_and_names_those_that_run(engine: StandIn,
 
 
 @pytest.mark.parametrize(
-    "state", [State.STARTING, State.UNHEALTHY, State.STOPPING, State.STOPPED, State.ERROR]
+    ("state", "advice"),
+    [
+        (State.STARTING, "Ask again in a little while."),
+        (State.UNHEALTHY, "It makes no progress. Ask again in a little while, or restart it."),
+        (State.STOPPING, "Start it, then ask again."),
+        (State.STOPPED, "Start it, then ask again."),
+        (State.ERROR, "Start it, then ask again."),
+    ],
 )
-async def test_a_model_that_does_not_run_is_503_and_says_its_state(
-    engine: StandIn, key: str, state: State
+async def test_a_model_that_does_not_run_is_503_and_says_its_state_and_what_to_do(
+    engine: StandIn, key: str, state: State, advice: str
 ) -> None:
-    await Launch.objects.aupdate(state=state)
+    await Launch.objects.aupdate(state=state, error="It makes no progress.")
     answer = await post(key).whole()
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) > 0
-    assert str(state.label).lower() in answer.error["message"]
+    assert answer.error["message"] == f"tiny is not running: it is {str(state.label).lower()}. {advice}"
     assert engine.asked == []
 
 
