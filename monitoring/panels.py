@@ -117,7 +117,7 @@ LAUNCH = (
     Panel(
         "ended",
         noop("Requests that ended"),
-        noop("per minute"),
+        noop("/min"),
         (noop("well"), noop("not well")),
         (_rate(*WELL, per=60), _rate(*ILL, per=60)),
         frozenset({*WELL, *ILL, "running"}),
