@@ -60,3 +60,33 @@ def test_a_request_that_fails_gives_its_thread_back() -> None:
 
     first, second = asyncio.run(twice())
     assert first == second
+
+
+def test_nobody_waits_for_a_thread_whose_client_has_left() -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        over.wait(30)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if receive is not None:
+            await name_its_thread(scope, receive, send)
+            return
+        working = asyncio.create_task(sync_to_async(work)())
+        await asyncio.to_thread(begun.wait, 30)
+        working.cancel()  # as Django does, which then returns
+
+    kept = InKeptThreads(application)
+
+    async def one_leaves_another_comes() -> list[str]:
+        found: list[str] = []
+        await kept({}, None, found.append)
+        async with asyncio.timeout(20):
+            await kept({}, asyncio.Barrier(1), found.append)
+        return found
+
+    try:
+        assert asyncio.run(one_leaves_another_comes())
+    finally:
+        over.set()
