@@ -125,7 +125,8 @@ async def _run(console: Console, cookie: str, ids: dict[str, int], seconds: floa
     for name in NAMES:
         prefix, mine = f"instance-{ids[name]}", seen[name]
         assert not mine.miscounted, f"{mine.miscounted} tokens came in no chunk"
-        assert mine.tokens and mine.tokens[-1] > end - 60, f"{name} stood still: nothing came for a minute"
+        first = [span for at, span in mine.first if at >= end - 60]
+        assert first, f"{name} stood still: no answer began in the last minute"
         # The dashboard's rate is of the five seconds before, its first token of the minute before.
         shown = over(figures[f"{prefix}-tokens"], began + WARM, end)
         told = mean(
@@ -133,7 +134,7 @@ async def _run(console: Console, cookie: str, ids: dict[str, int], seconds: floa
             for at in (began + WARM + step for step in range(int(seconds)))
         )
         print(f"| {name} | tokens/s | {shown:.1f} | {told:.1f} | {shown / told:.3f} |")
-        minute = median(span for at, span in mine.first if at >= end - 60) * 1000
+        minute = median(first) * 1000
         last = float(figures[f"{prefix}-first_token"][-1][1].replace(",", ""))
         print(f"| {name} | TTFT p50, ms | {last:.0f} | {minute:.0f} | {last / minute:.3f} |", flush=True)
 

@@ -20,7 +20,9 @@ from tests.console import ROOT, Console, eventually
 
 from .prometheus import SHIPPED, Prometheus
 
-pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not installed")
+pytestmark = pytest.mark.skipif(
+    not shutil.which("prometheus"), reason="Prometheus is not installed (Debian: apt-get install prometheus)"
+)
 ENGINE_PAGE = (ROOT / "tests/monitoring/metrics.txt").read_text()  # of a real one
 NAME = re.compile(r"\b((?:llmops|vllm)[_:][a-z0-9_:]+)")
 
